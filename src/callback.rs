@@ -1,0 +1,61 @@
+//! The future of one callback, run inside the scope of its server and with its panics caught.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{contain::Payload, scope::Scope};
+
+pin_project! {
+    /// Polls a callback inside its [`Scope`]; a panic comes back as its payload (K3).
+    ///
+    /// If the worker is aborted at one of the callback's awaits, what the callback owns is dropped inside the scope, too.
+    pub(crate) struct InCallback<'a, F> {
+        scope: &'a mut Scope,
+        #[pin]
+        callback: Option<F>,
+    }
+
+    impl<F> PinnedDrop for InCallback<'_, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.callback.is_some() {
+                let _ = this.scope.enter(|| this.callback.set(None));
+            }
+        }
+    }
+}
+
+impl<'a, F: Future> InCallback<'a, F> {
+    pub(crate) fn new(scope: &'a mut Scope, callback: F) -> Self {
+        Self { scope, callback: Some(callback) }
+    }
+}
+
+impl<F: Future> Future for InCallback<'_, F> {
+    type Output = Result<F::Output, Payload>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let polled = this.scope.enter(|| {
+            let callback = this.callback.as_mut().as_pin_mut().expect("a callback is not polled after its end");
+            let polled = callback.poll(cx);
+            if polled.is_ready() {
+                // What the callback still owns is dropped as a part of it: if that panics, it has crashed.
+                this.callback.set(None);
+            }
+            polled
+        });
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(payload) => {
+                let _ = this.scope.enter(|| this.callback.set(None));
+                Poll::Ready(Err(payload))
+            }
+        }
+    }
+}

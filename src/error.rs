@@ -1,0 +1,165 @@
+//! One error type per operation. Each gives the message back where there is one, and [`CallError`] says whether the
+//! request may have run.
+
+use std::{error::Error, fmt};
+
+use thiserror::Error as ThisError;
+
+use crate::{
+    exit::{CrashReport, ExitReason},
+    name::ServerId,
+};
+
+/// Why a [`call`](crate::ServerRef::call) has no answer.
+#[derive(Debug, Clone, ThisError)]
+#[non_exhaustive]
+pub enum CallError {
+    /// There is no such server (any more). The request was not sent.
+    #[error("no such server")]
+    NoProc,
+    /// No answer came in time. The request may still be handled; its late answer is dropped.
+    #[error("no answer in time")]
+    Timeout,
+    /// The callback that handled the request crashed: nothing of it is in the kept state.
+    #[error("the callback crashed: {0}")]
+    Crashed(CrashReport),
+    /// The server ended, or is about to, before it answered.
+    #[error("the server stopped: {0}")]
+    Stopped(ExitReason),
+    /// The server dropped its [`Reply`](crate::Reply) unanswered.
+    #[error("the server dropped the reply")]
+    NoReply,
+    /// A callback called its own server, which could only ever time out.
+    #[error("a server cannot call itself")]
+    CallingSelf,
+}
+
+impl CallError {
+    /// Whether the request may have reached a callback.
+    ///
+    /// `false` means it surely has not: it is safe to send it again. `true` after [`Crashed`](Self::Crashed) means that a
+    /// callback ran and was rolled back: nothing is in the state, but effects on the outside world may have happened.
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::NoProc | Self::CallingSelf => false,
+            Self::Timeout | Self::Crashed(_) | Self::Stopped(_) | Self::NoReply => true,
+        }
+    }
+}
+
+/// The server is over, or about to be: the message was not taken, and here it is back.
+///
+/// Of [`cast`](crate::ServerRef::cast) and [`send`](crate::ServerRef::send).
+#[expect(clippy::exhaustive_structs, reason = "a message and nothing else, as in tokio's SendError")]
+pub struct CastError<M>(pub M);
+
+impl<M> fmt::Debug for CastError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CastError").finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Display for CastError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such server")
+    }
+}
+
+impl<M> Error for CastError<M> {}
+
+/// Why a message was not taken at once, with the message back.
+///
+/// Of [`try_cast`](crate::ServerRef::try_cast) and [`try_send`](crate::ServerRef::try_send).
+#[non_exhaustive]
+pub enum TrySendError<M> {
+    /// The bounded mailbox has no room, or others wait for room already.
+    Full(M),
+    /// The server is over, or about to be.
+    NoProc(M),
+}
+
+impl<M> TrySendError<M> {
+    /// The message.
+    pub fn into_inner(self) -> M {
+        match self {
+            Self::Full(message) | Self::NoProc(message) => message,
+        }
+    }
+}
+
+impl<M> fmt::Debug for TrySendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.debug_tuple("Full").finish_non_exhaustive(),
+            Self::NoProc(_) => f.debug_tuple("NoProc").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl<M> fmt::Display for TrySendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the mailbox is full",
+            Self::NoProc(_) => "no such server",
+        })
+    }
+}
+
+impl<M> Error for TrySendError<M> {}
+
+/// Why a [`stop`](crate::ServerRef::stop) did not see the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
+pub enum StopError {
+    /// The server was over already.
+    #[error("no such server")]
+    NoProc,
+    /// The server was not over in time. The stop stays requested.
+    #[error("not stopped in time; the stop stays requested")]
+    Timeout,
+    /// A callback tried to wait for the end of its own server; [`Next::Stop`](crate::Next::Stop) is how to end it.
+    #[error("a server cannot wait for its own end")]
+    CallingSelf,
+}
+
+/// Why a [`sys`](crate::ServerRef::sys) request has no answer.
+#[derive(Debug, Clone, ThisError)]
+#[non_exhaustive]
+pub enum SysError {
+    /// The server is over.
+    #[error("no such server")]
+    NoProc,
+}
+
+/// Why a server did not start. Nothing of it is left: no task, no name.
+#[derive(Debug, Clone, ThisError)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another server has the name.
+    #[error("the name is taken by server {0}")]
+    AlreadyStarted(ServerId),
+    /// `init` (or the making of the server value before it) panicked or returned `Err`; it ran once and is not retried.
+    #[error("init failed: {0}")]
+    Init(CrashReport),
+    /// `init` did not finish within [`init_timeout`](crate::ServerSpec::init_timeout).
+    #[error("init did not finish in time")]
+    Timeout,
+    /// `init` returned [`Next::Ignore`](crate::Next::Ignore): not started, on purpose.
+    #[error("init asked to be ignored")]
+    Ignored,
+    /// The configuration makes no sense; the text says which part. No task was spawned.
+    #[error("bad configuration: {0}")]
+    Config(String),
+}
+
+/// Why a name leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
+pub enum WhereisError {
+    /// No living server has the name.
+    #[error("no server has that name")]
+    NotFound,
+    /// The server of that name is of another type.
+    #[error("the server of that name is of another type")]
+    TypeMismatch,
+}

@@ -1,0 +1,145 @@
+//! The feed: what the keeper has yet to tell the listeners, in the order in which it happened.
+//!
+//! It lives beside the record, under the same lock: an event is queued in the very moment in which the thing happens, so
+//! no crash can fall between the two and no two events can change places. It belongs to the logical server: a new keeper
+//! goes on where the last one ended.
+
+use std::{collections::VecDeque, mem, task::Waker, time::Duration};
+
+use crate::{
+    contain::drop_quietly,
+    exit::{Callback, CrashReport, ExitReason},
+    gen_server::GenServer,
+    preserve::Kept,
+};
+
+/// From so many queued events on, changes are merged.
+const CAPACITY: usize = 4096;
+
+pub(crate) enum Event<S: GenServer> {
+    Started { kept: Kept<S> },
+    Changed { kept: Kept<S>, callback: Callback, lagged: u64 },
+    Crashed { report: CrashReport, kept: Kept<S>, abandoned: bool },
+    Restarted { incarnation: u64, took: Duration },
+    Terminated { reason: ExitReason, kept: Kept<S> },
+}
+
+pub(crate) struct Feed<S: GenServer> {
+    events: VecDeque<Event<S>>,
+    /// The state the listeners saw last.
+    seen: Option<Kept<S>>,
+    /// Whether anybody listens; nothing is queued otherwise.
+    heard: bool,
+    closed: bool,
+    /// Whether there is a keeper.
+    attended: bool,
+    keeper: Option<Waker>,
+    stall: Option<Duration>,
+}
+
+/// What the keeper finds.
+pub(crate) enum Fed<S: GenServer> {
+    /// The next event, and the state the listeners saw before it.
+    Event(Event<S>, Option<Kept<S>>),
+    /// A fault on purpose: do nothing for so long.
+    Stall(Duration),
+    Nothing,
+    /// There will be no more.
+    Closed,
+}
+
+impl<S: GenServer> Feed<S> {
+    pub(crate) fn new(heard: bool) -> Self {
+        Self { events: VecDeque::new(), seen: None, heard, closed: false, attended: false, keeper: None, stall: None }
+    }
+
+    /// Queues an event, if anybody listens.
+    pub(crate) fn push(&mut self, event: Event<S>) -> Nudge<S> {
+        if !self.heard {
+            return Nudge { keeper: None, unsaid: Some(event) };
+        }
+        let unsaid = if self.events.len() < CAPACITY { Err(event) } else { self.merge(event) };
+        let unsaid = match unsaid {
+            Ok(merged) => Some(merged),
+            Err(event) => {
+                self.events.push_back(event);
+                None
+            }
+        };
+        Nudge { keeper: self.keeper.take(), unsaid }
+    }
+
+    /// Merges a change into the newest event if that is a change too, and gives back what it replaced.
+    fn merge(&mut self, event: Event<S>) -> Result<Event<S>, Event<S>> {
+        match (self.events.back_mut(), event) {
+            (Some(newest @ Event::Changed { .. }), Event::Changed { kept, callback, .. }) => {
+                let Event::Changed { lagged, .. } = newest else { unreachable!("matched a line ago") };
+                let lagged = *lagged + 1;
+                Ok(mem::replace(newest, Event::Changed { kept, callback, lagged }))
+            }
+            (_, event) => Err(event),
+        }
+    }
+
+    /// Queues the last event, if there is to be one, and says that no more will come. Only the first end counts.
+    /// Tells whether a keeper is there to hear of it.
+    pub(crate) fn end(&mut self, last: Option<Event<S>>) -> (Nudge<S>, bool) {
+        if mem::replace(&mut self.closed, true) {
+            return (Nudge { keeper: None, unsaid: last }, true);
+        }
+        let nudge = match last {
+            Some(last) => self.push(last),
+            None => Nudge { keeper: self.keeper.take(), unsaid: None },
+        };
+        (Nudge { keeper: nudge.keeper.or_else(|| self.keeper.take()), ..nudge }, self.attended)
+    }
+
+    /// A keeper takes over, or leaves. Tells whether the feed is closed: who leaves a closed feed has to finish it.
+    pub(crate) fn attend(&mut self, attended: bool) -> bool {
+        self.attended = attended;
+        self.closed
+    }
+
+    /// Makes the keeper do nothing for `pause`.
+    pub(crate) fn stall(&mut self, pause: Duration) -> Nudge<S> {
+        self.stall = Some(pause);
+        Nudge { keeper: self.keeper.take(), unsaid: None }
+    }
+
+    /// The next event for the keeper, which is woken by `waker` once there is one.
+    pub(crate) fn pull(&mut self, waker: Option<&Waker>) -> Fed<S> {
+        if let Some(pause) = self.stall.take() {
+            return Fed::Stall(pause);
+        }
+        let Some(event) = self.events.pop_front() else {
+            if self.closed {
+                return Fed::Closed;
+            }
+            self.keeper = waker.cloned();
+            return Fed::Nothing;
+        };
+        let seen = match &event {
+            Event::Started { kept } | Event::Changed { kept, .. } => self.seen.replace(kept.clone()),
+            Event::Crashed { .. } | Event::Restarted { .. } | Event::Terminated { .. } => None,
+        };
+        Fed::Event(event, seen)
+    }
+}
+
+/// What queueing an event leaves to be done outside the lock (K8).
+#[must_use = "the keeper is woken by `ring`"]
+pub(crate) struct Nudge<S: GenServer> {
+    keeper: Option<Waker>,
+    /// An event that nobody will hear, or that was merged into another.
+    unsaid: Option<Event<S>>,
+}
+
+impl<S: GenServer> Nudge<S> {
+    /// Wakes the keeper if it has something to do.
+    pub(crate) fn ring(self) {
+        if let Some(keeper) = self.keeper {
+            keeper.wake();
+        }
+        drop_quietly(self.unsaid);
+    }
+}

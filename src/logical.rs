@@ -1,0 +1,266 @@
+//! The logical server: what a [`ServerRef`](crate::ServerRef) names and what the three tasks of its subtree share.
+
+use std::{collections::VecDeque, fmt, pin::pin, sync::{Arc, Weak}, task::Waker};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    cell::Cell,
+    contain::{Quiet, drop_quietly},
+    deadlines::{DeadlineKey, Deadlines},
+    error::{CallError, StartError},
+    exit::{CrashKind, CrashReport, ExitReason},
+    feed::Event,
+    gen_server::GenServer,
+    listener::Listener,
+    mailbox::Mailbox,
+    name::ServerId,
+    preserve::Kept,
+    record::{Envelope, Noted, Phase, Record},
+    reply::{AnySlot, Caller, Claim},
+    spec::{Options, Shutdown},
+    sync::Mutex,
+};
+
+pub(crate) struct Logical<S: GenServer> {
+    pub(crate) id: ServerId,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) options: Options,
+    pub(crate) listeners: Quiet<Vec<Box<dyn Listener<S>>>>,
+    pub(crate) mailbox: Mailbox<Envelope<S>>,
+    pub(crate) cell: Cell<Record<S>>,
+    deadlines: Mutex<Deadlines>,
+    /// Wakes the supervisor for an order or an earlier deadline.
+    supervisor: Mutex<Option<Waker>>,
+    /// Rings when the server serves, serves again, or is over.
+    bell: Notify,
+}
+
+impl<S: GenServer> Logical<S> {
+    pub(crate) fn new(
+        id: ServerId,
+        name: Option<Arc<str>>,
+        options: Options,
+        listeners: Quiet<Vec<Box<dyn Listener<S>>>>,
+        record: Record<S>,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            listeners,
+            mailbox: Mailbox::new(options.capacity),
+            options,
+            cell: Cell::new(record),
+            deadlines: Mutex::new(Deadlines::default()),
+            supervisor: Mutex::new(None),
+            bell: Notify::new(),
+        }
+    }
+
+    /// Its name, or its number where it has none: for logs.
+    pub(crate) fn label(&self) -> impl fmt::Display {
+        self.name.clone().unwrap_or_else(|| self.id.to_string().into())
+    }
+
+    // ---- from outside
+
+    /// Kills the incarnation that is alive, if any. Once this returns it can neither commit nor reply (K4).
+    pub(crate) fn kill_worker(&self, why: &str) {
+        self.end_life(why, CallError::Crashed);
+    }
+
+    /// Ends the logical server without `terminate`.
+    pub(crate) fn kill(&self) {
+        self.mailbox.close(ExitReason::Killed);
+        self.cell.look(|record| record.life.kill = true);
+        self.end_life("its server was killed", |_| CallError::Stopped(ExitReason::Killed));
+        self.wake_supervisor();
+    }
+
+    /// Takes no messages any more; once those that are queued are handled, the server ends with `reason`.
+    pub(crate) fn stop(&self, reason: ExitReason) {
+        self.mailbox.close(reason);
+        self.wake_supervisor();
+    }
+
+    /// Stops it as its owner would: within the time its `Shutdown` gives.
+    pub(crate) fn shut_down(&self) {
+        match self.options.shutdown {
+            Shutdown::BrutalKill => return self.kill(),
+            Shutdown::Timeout(limit) => {
+                let kill_at = Instant::now().checked_add(limit);
+                self.cell.look(|record| record.life.kill_at = record.life.kill_at.or(kill_at));
+            }
+            Shutdown::Infinity => {}
+        }
+        self.stop(ExitReason::Shutdown);
+    }
+
+    fn end_life(&self, why: &str, answer: impl FnOnce(CrashReport) -> CallError) {
+        let ended = self.cell.fence(|record, epoch| {
+            let report = CrashReport::new(CrashKind::Kill, why, record.place(epoch));
+            record.life.killed = Some(report.clone());
+            record.life.died = Some(Instant::now());
+            (record.in_hand.take(), record.parting.take(), report)
+        });
+        if let Some((in_hand, parting, report)) = ended {
+            drop(parting);
+            if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
+                claim.fail(answer(report));
+            }
+            self.wake_supervisor();
+        }
+    }
+
+    // ---- waiting
+
+    /// Waits until `check` finds what it looks for. It is asked at once, and whenever the server serves, serves again or is
+    /// over.
+    pub(crate) async fn until<T>(&self, mut check: impl FnMut(&mut Record<S>) -> Option<T>) -> T {
+        loop {
+            let mut rung = pin!(self.bell.notified());
+            // Listen before looking: what happens in between is not missed.
+            rung.as_mut().enable();
+            if let Some(found) = self.cell.look(&mut check) {
+                return found;
+            }
+            rung.await;
+        }
+    }
+
+    pub(crate) fn ring(&self) {
+        self.bell.notify_waiters();
+    }
+
+    /// Fails `caller` with a timeout at `at`, unless the deadline is dropped before.
+    pub(crate) fn deadline<T: Send + 'static>(&self, at: Instant, caller: &Caller<T>) -> Deadline<'_> {
+        let (key, earlier) = self.deadlines.lock().note(at, caller.slot());
+        if earlier {
+            self.wake_supervisor();
+        }
+        Deadline { deadlines: &self.deadlines, key }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.lock().next()
+    }
+
+    pub(crate) fn expire_deadlines(&self, now: Instant) {
+        let due = self.deadlines.lock().due(now);
+        due.into_iter().for_each(|slot| slot.fail(CallError::Timeout));
+    }
+
+    pub(crate) fn wake_supervisor(&self) {
+        let supervisor = self.supervisor.lock().take();
+        if let Some(supervisor) = supervisor {
+            supervisor.wake();
+        }
+    }
+
+    pub(crate) fn call_supervisor_with(&self, waker: &Waker) {
+        let mut supervisor = self.supervisor.lock();
+        if !supervisor.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *supervisor = Some(waker.clone());
+        }
+    }
+
+    // ---- calls that are answered later
+
+    /// Notes a call that its callback has left open, so that the logical end can answer it.
+    pub(crate) fn defer(&self, claim: Claim) {
+        let Some(slot) = claim.defer() else { return };
+        match self.cell.look(|record| record.deferred.note(slot)) {
+            Noted::Well => {}
+            Noted::TooLate(slot) => fail_all([slot], &ExitReason::Killed),
+            // The sweep and the server's end are both the subtree's own work and never run at once, but for one case: the
+            // supervisor task was killed in between. Then `put_back` finds the list ended and it is all answered here.
+            Noted::Sweep(mut slots) => {
+                slots.retain(|slot| slot.upgrade().is_some_and(|slot| slot.is_open()));
+                let late = self.cell.look(|record| record.deferred.put_back(slots));
+                fail_all(late, &ExitReason::Killed);
+            }
+        }
+    }
+
+    // ---- the end
+
+    /// Ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
+    pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
+        let stopped = || CallError::Stopped(reason.clone());
+        let in_hand = self.cell.fence(|record, _| record.in_hand.take()).flatten();
+        let parting = self.cell.look(|record| record.parting.take());
+        drop(parting);
+        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
+            claim.fail(stopped());
+        }
+        let inbox = self.mailbox.end();
+        let (batch, deferred, continues, registration) = self.cell.look(|record| {
+            let batch = std::mem::take(&mut record.batch);
+            (batch, record.deferred.end(), std::mem::take(&mut record.continues), record.registration.take())
+        });
+        drop(registration);
+        fail_all(deferred, reason);
+        let queued: Vec<VecDeque<_>> = [batch].into_iter().chain(inbox).collect();
+        queued.into_iter().flatten().for_each(|envelope| envelope.refuse(reason));
+        continues.into_iter().for_each(drop_quietly);
+    }
+
+    /// Tells the listeners of the end, if they were told of the start. `false` if there is no keeper to do so.
+    pub(crate) fn announce_end(&self, reason: &ExitReason) -> bool {
+        let (nudge, attended) = self.cell.look(|record| {
+            let served = record.life.serving > 0;
+            let kept = record.kept.clone();
+            record.feed.end(served.then(|| Event::Terminated { reason: reason.clone(), kept }))
+        });
+        nudge.ring();
+        attended
+    }
+
+    /// Marks the server as over, and tells whoever waits for it.
+    pub(crate) fn over(&self, phase: Phase) {
+        let tasks = self.cell.look(|record| {
+            record.life.phase = phase;
+            std::mem::take(&mut record.tasks)
+        });
+        drop(tasks);
+        self.ring();
+    }
+
+    /// The reason of the logical end and the final state, once it is over.
+    pub(crate) fn end_of(record: &mut Record<S>) -> Option<(ExitReason, Kept<S>)> {
+        let reason = match &record.life.phase {
+            Phase::Terminated(reason) => reason.clone(),
+            Phase::Failed(StartError::Init(report)) => ExitReason::Crashed(report.clone()),
+            Phase::Failed(_) => ExitReason::Shutdown,
+            Phase::Starting | Phase::Running | Phase::Restarting => return None,
+        };
+        Some((reason, record.kept.clone()))
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Logical<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logical").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn fail_all(slots: impl IntoIterator<Item = Weak<dyn AnySlot>>, reason: &ExitReason) {
+    for slot in slots.into_iter().filter_map(|slot| slot.upgrade()) {
+        slot.fail(CallError::Stopped(reason.clone()));
+        drop_quietly(slot);
+    }
+}
+
+/// A noted deadline; forgotten when dropped.
+#[derive(Debug)]
+pub(crate) struct Deadline<'a> {
+    deadlines: &'a Mutex<Deadlines>,
+    key: DeadlineKey,
+}
+
+impl Drop for Deadline<'_> {
+    fn drop(&mut self) {
+        let slot: Option<Arc<dyn AnySlot>> = self.deadlines.lock().forget(self.key);
+        drop(slot);
+    }
+}

@@ -1,0 +1,203 @@
+//! The futures of a call and of a stop.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    error::{CallError, StopError},
+    exit::ExitReason,
+    gen_server::GenServer,
+    logical::{Deadline, Logical},
+    mailbox::{Intake, Ticket},
+    preserve::Kept,
+    record::Envelope,
+    reply::{self, Caller, Claim, Reply},
+    scope,
+};
+
+/// A call under way: the future of its answer.
+///
+/// Lazy, as futures are: nothing is sent before it is first polled.
+///
+/// # Cancel safety
+///
+/// Dropped before its first poll, or while it waits for room in a bounded mailbox, the request is not sent. Dropped later,
+/// the request is handled all the same and its answer goes nowhere.
+#[must_use = "nothing is sent before it is awaited"]
+pub struct PendingCall<'a, S: GenServer, T: Send + 'static> {
+    logical: &'a Logical<S>,
+    timeout: Option<Duration>,
+    request: Option<(S::Call, Claim)>,
+    caller: Caller<T>,
+    /// The place in the line for room.
+    ticket: Option<Ticket<'a, Envelope<S>>>,
+    deadline: Option<Deadline<'a>>,
+}
+
+impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
+    pub(crate) fn new(logical: &'a Logical<S>, make: impl FnOnce(Reply<T>) -> S::Call) -> Self {
+        let (reply, claim, caller) = reply::open(logical.id);
+        let timeout = Some(logical.options.call_timeout);
+        Self { logical, timeout, request: Some((make(reply), claim)), caller, ticket: None, deadline: None }
+    }
+
+    /// Waits for the answer this long, from the first poll on, instead of the server's
+    /// [`call_timeout`](crate::ServerSpec::call_timeout).
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = Some(after);
+        self
+    }
+
+    /// Waits for the answer as long as it takes.
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    fn send(&mut self, call: S::Call, claim: Claim) -> Result<(), CallError> {
+        if scope::is_inside(self.logical.id) {
+            return Err(CallError::CallingSelf);
+        }
+        match self.logical.mailbox.push(Envelope::Call(call, claim)) {
+            Ok(ticket) => self.ticket = ticket,
+            Err(dismissed) => return Err(refusal(dismissed.intake)),
+        }
+        // A deadline that the clock cannot express never comes.
+        let deadline = self.timeout.and_then(|after| Instant::now().checked_add(after));
+        self.deadline = deadline.map(|at| self.logical.deadline(at, &self.caller));
+        Ok(())
+    }
+}
+
+fn refusal(intake: Intake) -> CallError {
+    match intake {
+        Intake::Closing(reason) => CallError::Stopped(reason),
+        Intake::Open | Intake::Ended => CallError::NoProc,
+    }
+}
+
+impl<S: GenServer, T: Send + 'static> Future for PendingCall<'_, S, T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some((call, claim)) = this.request.take() {
+            if let Err(error) = this.send(call, claim) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        let queued = this.ticket.as_ref().map(|ticket| ticket.poll(cx));
+        let answer = match queued {
+            Some(Poll::Ready(Err(dismissed))) => Err(refusal(dismissed.intake)),
+            Some(Poll::Ready(Ok(()))) => {
+                this.ticket = None;
+                ready!(this.caller.poll(cx))
+            }
+            Some(Poll::Pending) | None => ready!(this.caller.poll(cx)),
+        };
+        (this.ticket, this.deadline) = (None, None);
+        Poll::Ready(answer)
+    }
+}
+
+/// Nothing in it is ever pinned.
+impl<S: GenServer, T: Send + 'static> Unpin for PendingCall<'_, S, T> {}
+
+impl<S: GenServer, T: Send + 'static> fmt::Debug for PendingCall<'_, S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingCall")
+            .field("server", &self.logical.id)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stop under way: the future of the end.
+///
+/// # Cancel safety
+///
+/// Dropped before it is first polled, it does nothing. Dropped later, the stop stays requested.
+#[must_use = "nothing is requested before it is awaited"]
+pub struct PendingStop<'a, S: GenServer> {
+    logical: &'a Logical<S>,
+    reason: ExitReason,
+    timeout: Option<Duration>,
+}
+
+impl<'a, S: GenServer> PendingStop<'a, S> {
+    pub(crate) fn new(logical: &'a Logical<S>, reason: ExitReason) -> Self {
+        Self { logical, reason, timeout: None }
+    }
+
+    /// Waits for the end only so long. Defaults to as long as it takes.
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = Some(after);
+        self
+    }
+
+    async fn run(self) -> Result<Exit<S>, StopError> {
+        let Self { logical, reason, timeout } = self;
+        if scope::is_inside(logical.id) {
+            return Err(StopError::CallingSelf);
+        }
+        if logical.cell.look(Logical::end_of).is_some() {
+            return Err(StopError::NoProc);
+        }
+        logical.stop(reason);
+        // A slot that nobody answers but the deadline.
+        let (_reply, _claim, caller) = reply::open::<()>(logical.id);
+        let at = timeout.and_then(|after| Instant::now().checked_add(after));
+        let _deadline = at.map(|at| logical.deadline(at, &caller));
+        let mut end = pin!(logical.until(Logical::end_of));
+        poll_fn(|cx| {
+            if let Poll::Ready((reason, state)) = end.as_mut().poll(cx) {
+                return Poll::Ready(Ok(Exit { reason, state }));
+            }
+            caller.poll(cx).map(|_| Err(StopError::Timeout))
+        })
+        .await
+    }
+}
+
+impl<'a, S: GenServer> IntoFuture for PendingStop<'a, S> {
+    type Output = Result<Exit<S>, StopError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<S: GenServer> fmt::Debug for PendingStop<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { logical, reason, timeout } = self;
+        f.debug_struct("PendingStop")
+            .field("server", &logical.id)
+            .field("reason", reason)
+            .field("timeout", timeout)
+            .finish()
+    }
+}
+
+/// The logical end of a server.
+#[non_exhaustive]
+pub struct Exit<S: GenServer> {
+    /// Why it ended.
+    pub reason: ExitReason,
+    /// The last state that was committed.
+    pub state: Kept<S>,
+}
+
+impl<S: GenServer> fmt::Debug for Exit<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, state } = self;
+        f.debug_struct("Exit").field("reason", reason).field("state", state).finish()
+    }
+}

@@ -1,0 +1,207 @@
+//! What survives: how a state is kept, and how a callback gets at it.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use crate::gen_server::GenServer;
+
+/// A state that can be kept and brought back.
+///
+/// Everything that is `Clone + Send + Sync + 'static` is one, with itself as the snapshot. Types that are not `Clone`, or
+/// that are costly to clone, implement it themselves; an [`Arc`] inside the state, or a persistent map, makes snapshots
+/// cheap without that.
+///
+/// After each callback that took `&mut` to the state and returned `Ok`, the worker takes a snapshot; after a crash the next
+/// incarnation restores its working copy from the last one. A panic in any of the three methods is a crash of the
+/// callback (or restart) it belongs to.
+///
+/// # Examples
+///
+/// A state that is not `Clone`, kept as what it can be rebuilt from:
+///
+/// ```
+/// use undying::Preserve;
+///
+/// struct Histogram {
+///     buckets: Vec<u64>,
+///     /// Derived; not worth keeping.
+///     total: Box<dyn Fn(&[u64]) -> u64 + Send>,
+/// }
+///
+/// impl Preserve for Histogram {
+///     type Snapshot = Vec<u64>;
+///
+///     fn snapshot(&mut self) -> Vec<u64> {
+///         self.buckets.clone()
+///     }
+///
+///     fn restore(buckets: &Vec<u64>) -> Self {
+///         Self { buckets: buckets.clone(), total: Box::new(|buckets| buckets.iter().sum()) }
+///     }
+/// }
+///
+/// let mut histogram = Histogram::restore(&vec![1, 2, 3]);
+/// let kept = histogram.snapshot();
+/// let restored = Histogram::restore(&kept);
+/// assert_eq!((restored.total)(&restored.buckets), 6);
+/// ```
+pub trait Preserve: Send + 'static {
+    /// What is kept.
+    type Snapshot: Send + Sync + 'static;
+
+    /// Takes a snapshot.
+    fn snapshot(&mut self) -> Self::Snapshot;
+
+    /// Takes a snapshot into `slot`, whose allocations may be used again. Defaults to `*slot = self.snapshot()`; for
+    /// `Clone` types it is [`Clone::clone_from`].
+    ///
+    /// `slot` holds *an earlier* snapshot of this state, usually the one before the last: the last one is never written
+    /// to, because a panic in here has to leave it whole. A type that updates only what changed has to know which snapshot
+    /// that was, so it should number them.
+    fn snapshot_into(&mut self, slot: &mut Self::Snapshot) {
+        *slot = self.snapshot();
+    }
+
+    /// Makes a state from a snapshot.
+    fn restore(snapshot: &Self::Snapshot) -> Self;
+}
+
+impl<T: Clone + Send + Sync + 'static> Preserve for T {
+    type Snapshot = T;
+
+    fn snapshot(&mut self) -> T {
+        self.clone()
+    }
+
+    fn snapshot_into(&mut self, slot: &mut T) {
+        slot.clone_from(self);
+    }
+
+    fn restore(snapshot: &T) -> T {
+        snapshot.clone()
+    }
+}
+
+/// The snapshot type of a server's state: for `Clone` states the state itself.
+pub type Snapshot<S> = <<S as GenServer>::State as Preserve>::Snapshot;
+
+/// A callback's access to the state: the incarnation's working copy.
+///
+/// Reading goes through [`Deref`] and costs nothing. [`DerefMut`] marks the state as changed: only then is a snapshot taken
+/// and kept when the callback returns `Ok`. A callback that only reads a state of any size costs what it costs for a `u64`.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+/// # #[derive(Clone)] struct Hits;
+/// # impl GenServer for Hits {
+/// #     type State = Vec<u64>; type Call = Never; type Cast = u64; type Info = Never; type Continue = Never;
+/// async fn handle_cast(&mut self, hit: u64, mut hits: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///     if !hits.contains(&hit) {
+///         hits.push(hit);
+///     }
+///     Ok(Next::Wait)
+/// }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # let hits = ServerSpec::new(Hits, vec![]).start().await.unwrap();
+/// # for hit in [7, 7, 8] { hits.cast(hit).await.unwrap(); }
+/// # let end = hits.stop().await.unwrap();
+/// # assert_eq!((end.state.version(), &**end.state), (2, &[7, 8][..]));
+/// # }
+/// ```
+pub struct StateMut<'a, S: GenServer> {
+    value: &'a mut S::State,
+    changed: &'a mut bool,
+}
+
+impl<'a, S: GenServer> StateMut<'a, S> {
+    pub(crate) fn new(value: &'a mut S::State, changed: &'a mut bool) -> Self {
+        Self { value, changed }
+    }
+}
+
+impl<S: GenServer> Deref for StateMut<'_, S> {
+    type Target = S::State;
+
+    fn deref(&self) -> &S::State {
+        self.value
+    }
+}
+
+impl<S: GenServer> DerefMut for StateMut<'_, S> {
+    fn deref_mut(&mut self) -> &mut S::State {
+        *self.changed = true;
+        self.value
+    }
+}
+
+impl<S: GenServer> fmt::Debug for StateMut<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateMut").field("changed", &self.changed).finish_non_exhaustive()
+    }
+}
+
+/// A snapshot that was committed, shared with the server. Cheap to clone; derefs to the snapshot.
+///
+/// It does not change when the server goes on. While it is held, the server cannot use its memory again.
+pub struct Kept<S: GenServer> {
+    snapshot: Arc<Snapshot<S>>,
+    version: u64,
+    incarnation: u64,
+}
+
+impl<S: GenServer> Kept<S> {
+    pub(crate) fn new(snapshot: Arc<Snapshot<S>>, version: u64, incarnation: u64) -> Self {
+        Self { snapshot, version, incarnation }
+    }
+
+    pub(crate) fn into_snapshot(self) -> Arc<Snapshot<S>> {
+        self.snapshot
+    }
+
+    /// Whether both are the same snapshot, not only equal ones.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.snapshot, &other.snapshot)
+    }
+
+    /// The same snapshot, committed again.
+    pub(crate) fn again(&self, version: u64, incarnation: u64) -> Self {
+        Self { snapshot: self.snapshot.clone(), version, incarnation }
+    }
+
+    /// How many commits had changed the state when this one was made. The initial state is version 0.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The incarnation that committed it, counted from 1.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+}
+
+impl<S: GenServer> Clone for Kept<S> {
+    fn clone(&self) -> Self {
+        Self { snapshot: self.snapshot.clone(), version: self.version, incarnation: self.incarnation }
+    }
+}
+
+impl<S: GenServer> Deref for Kept<S> {
+    type Target = Snapshot<S>;
+
+    fn deref(&self) -> &Snapshot<S> {
+        &self.snapshot
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Kept<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { snapshot: _, version, incarnation } = self;
+        f.debug_struct("Kept").field("version", version).field("incarnation", incarnation).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,326 @@
+//! The record: what is kept of a logical server behind the fence of its [`Cell`](crate::cell::Cell).
+//!
+//! The record proper is what a commit keeps: the snapshot with its version, the pending continue, the idle deadline, a stop
+//! under way. Beside it, under the same lock, stands what has to change in the same instant: the work in hand, the
+//! messages taken but not handled, the events to tell, the phase of the life.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    contain::drop_quietly,
+    error::{CallError, StartError},
+    exit::{Callback, CrashReport, ExitReason, Place},
+    feed::{Event, Feed, Nudge},
+    gen_server::GenServer,
+    preserve::{Kept, Preserve, Snapshot},
+    registry::Registration,
+    reply::{AnySlot, Claim},
+    scope::Said,
+    tasks::Tasks,
+    worker::After,
+};
+
+/// A message of a user, and who waits for its answer.
+pub(crate) enum Envelope<S: GenServer> {
+    Call(S::Call, Claim),
+    Cast(S::Cast),
+    Info(S::Info),
+}
+
+pub(crate) struct Record<S: GenServer> {
+    pub(crate) kept: Kept<S>,
+    /// Continues to run before any message, the next one last.
+    pub(crate) continues: Vec<S::Continue>,
+    /// When `handle_timeout` is due, unless a message comes first.
+    pub(crate) idle_until: Option<Instant>,
+    /// A callback has said to end with this reason.
+    pub(crate) stopping: Option<ExitReason>,
+
+    /// The callback that is running, and its caller.
+    pub(crate) in_hand: Option<InHand>,
+    pub(crate) parting: Option<Parting>,
+    /// Messages taken from the inbox and not yet handled: they belong to the logical server, not to the worker.
+    pub(crate) batch: VecDeque<Envelope<S>>,
+    /// Calls whose callback has committed, but which are not answered yet.
+    pub(crate) deferred: Deferred,
+    pub(crate) feed: Feed<S>,
+    pub(crate) fallback: Fallback<S>,
+    pub(crate) life: Life,
+    pub(crate) counters: Counters,
+    pub(crate) registration: Option<Registration>,
+    pub(crate) tasks: Tasks,
+}
+
+/// What the callback that said to stop has said besides: its caller hears it after `terminate`, or when the worker ends in
+/// some other way, since it is committed.
+pub(crate) struct Parting {
+    pub(crate) said: Said,
+    pub(crate) claim: Option<Claim>,
+}
+
+pub(crate) struct InHand {
+    pub(crate) callback: Callback,
+    pub(crate) claim: Option<Claim>,
+}
+
+/// Where the logical server is in its life.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) phase: Phase,
+    /// The last incarnation that began to serve.
+    pub(crate) serving: u64,
+    /// Whether the incarnation that is alive has handled a message.
+    pub(crate) proven: bool,
+    /// When the last incarnation ended.
+    pub(crate) died: Option<Instant>,
+    /// How the last incarnation was killed.
+    pub(crate) killed: Option<CrashReport>,
+    /// The logical server is to end at once.
+    pub(crate) kill: bool,
+    /// It is to end at this time if an orderly shutdown has not ended it before.
+    pub(crate) kill_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Phase {
+    #[default]
+    Starting,
+    Running,
+    Restarting,
+    /// It never served.
+    Failed(StartError),
+    Terminated(ExitReason),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) messages_in: u64,
+    pub(crate) replies_out: u64,
+    pub(crate) commits: u64,
+    pub(crate) crashes: u64,
+    pub(crate) restarts: u64,
+    pub(crate) zombies: u64,
+}
+
+/// What a poisoned state may be replaced with.
+pub(crate) enum Fallback<S: GenServer> {
+    None,
+    /// The state that `init` left.
+    Initial(Kept<S>),
+    /// The state before the last commit.
+    Previous(Option<Kept<S>>),
+}
+
+/// What a change of the record leaves to be done outside the lock (K8).
+pub(crate) struct Replaced<S: GenServer> {
+    pub(crate) nudge: Option<Nudge<S>>,
+    /// A snapshot that is not kept any more.
+    pub(crate) retired: Option<Arc<Snapshot<S>>>,
+}
+
+impl<S: GenServer> Record<S> {
+    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, heard: bool) -> Self {
+        Self {
+            kept,
+            continues: Vec::new(),
+            idle_until: None,
+            stopping: None,
+            in_hand: None,
+            parting: None,
+            batch: VecDeque::new(),
+            deferred: Deferred::default(),
+            feed: Feed::new(heard),
+            fallback,
+            life: Life::default(),
+            counters: Counters::default(),
+            registration: None,
+            tasks: Tasks::default(),
+        }
+    }
+
+    /// Where incarnation `epoch` is now.
+    pub(crate) fn place(&self, epoch: u64) -> Place {
+        Place {
+            callback: self.in_hand.as_ref().map_or(Callback::Idle, |in_hand| in_hand.callback),
+            incarnation: epoch,
+            version: self.kept.version(),
+        }
+    }
+
+    /// Puts a job in hand.
+    pub(crate) fn begin<J>(&mut self, callback: Callback, claim: Option<Claim>, job: J) -> J {
+        self.in_hand = Some(InHand { callback, claim });
+        job
+    }
+
+    /// Notes what is to come after a callback.
+    pub(crate) fn follow(&mut self, after: &mut After<S>, callback: Callback) {
+        self.continues.extend(after.next.take());
+        // What was pending when the last incarnation ended stays so, unless `restarted` wants it otherwise.
+        if callback != Callback::Restarted || after.idle_until.is_some() {
+            self.idle_until = after.idle_until;
+        }
+        // An abnormal stop ends the incarnation only.
+        if let Some(reason) = after.stop.as_ref().filter(|reason| !reason.is_abnormal()) {
+            self.stopping = Some(reason.clone());
+        }
+    }
+
+    /// Notes that a callback of incarnation `epoch` went well, and that it serves if that was its first.
+    pub(crate) fn serves(&mut self, callback: Callback, epoch: u64) -> Option<Nudge<S>> {
+        let event = match callback {
+            Callback::Init => Event::Started { kept: self.kept.clone() },
+            Callback::Restarted => {
+                self.counters.restarts += 1;
+                let took = self.life.died.take().map_or(Duration::ZERO, |died| died.elapsed());
+                Event::Restarted { incarnation: epoch, took }
+            }
+            _ => {
+                self.life.proven = true;
+                return None;
+            }
+        };
+        self.life.phase = Phase::Running;
+        self.life.serving = epoch;
+        Some(self.feed.push(event))
+    }
+
+    /// Keeps `fresh` from now on.
+    pub(crate) fn keep(&mut self, fresh: Kept<S>, callback: Callback) -> Replaced<S> {
+        self.counters.commits += 1;
+        let old = mem::replace(&mut self.kept, fresh);
+        // What `init` did to the state is told by `started`.
+        let nudge = (callback != Callback::Init)
+            .then(|| self.feed.push(Event::Changed { kept: self.kept.clone(), callback, lagged: 0 }));
+        let retired = match &mut self.fallback {
+            Fallback::None => Some(old),
+            Fallback::Initial(initial) if callback == Callback::Init => {
+                drop(old);
+                Some(mem::replace(initial, self.kept.clone()))
+            }
+            Fallback::Initial(_) => Some(old),
+            Fallback::Previous(previous) => previous.replace(old),
+        };
+        Replaced { nudge, retired: retired.map(Kept::into_snapshot) }
+    }
+
+    /// Goes back to the fallback, as a change of its own that the listeners are told of; `false` if there is none left.
+    pub(crate) fn heal(&mut self) -> Result<Replaced<S>, NoFallback> {
+        let better = match &mut self.fallback {
+            Fallback::Initial(initial) if !initial.is_same(&self.kept) => initial.clone(),
+            Fallback::Previous(previous) => previous.take().ok_or(NoFallback)?,
+            Fallback::Initial(_) | Fallback::None => return Err(NoFallback),
+        };
+        let healed = better.again(self.kept.version() + 1, self.life.serving);
+        let replaced = self.keep(healed, Callback::Restarted);
+        // The state that poisons is not to be gone back to.
+        let poison = match &mut self.fallback {
+            Fallback::Previous(previous) => previous.take().map(Kept::into_snapshot),
+            _ => None,
+        };
+        Ok(Replaced { retired: replaced.retired.or(poison), ..replaced })
+    }
+}
+
+/// There is no other state to go back to.
+#[derive(Debug)]
+pub(crate) struct NoFallback;
+
+impl<S: GenServer> Replaced<S> {
+    /// Wakes the keeper, and drops what is not kept any more.
+    pub(crate) fn settle(self) {
+        if let Some(nudge) = self.nudge {
+            nudge.ring();
+        }
+        drop_quietly(self.retired);
+    }
+}
+
+impl<S: GenServer> Envelope<S> {
+    pub(crate) fn into_cast(self) -> S::Cast {
+        match self {
+            Self::Cast(cast) => cast,
+            Self::Call(..) | Self::Info(_) => unreachable!("what comes back is what was sent"),
+        }
+    }
+
+    pub(crate) fn into_info(self) -> S::Info {
+        match self {
+            Self::Info(info) => info,
+            Self::Call(..) | Self::Cast(_) => unreachable!("what comes back is what was sent"),
+        }
+    }
+
+    /// Tells the caller, if there is one, that the message will not be handled, and drops the message.
+    pub(crate) fn refuse(self, reason: &ExitReason) {
+        if let Self::Call(call, claim) = self {
+            claim.fail(CallError::Stopped(reason.clone()));
+            drop_quietly(call);
+        } else {
+            drop_quietly(self);
+        }
+    }
+}
+
+/// The slots of calls that will be answered later, if at all.
+///
+/// Answered ones are swept out when the list has doubled since the last time, so that noting one costs O(1).
+#[derive(Default)]
+pub(crate) struct Deferred {
+    slots: Vec<Weak<dyn AnySlot>>,
+    swept_at: usize,
+    ended: bool,
+}
+
+/// What is to be done with slots outside the lock (K8).
+pub(crate) enum Noted {
+    Well,
+    /// Too late: the server has answered everyone, and will not see this one.
+    TooLate(Weak<dyn AnySlot>),
+    /// To be swept and [`put back`](Deferred::put_back).
+    Sweep(Vec<Weak<dyn AnySlot>>),
+}
+
+impl Deferred {
+    const FEW: usize = 16;
+
+    pub(crate) fn note(&mut self, slot: Weak<dyn AnySlot>) -> Noted {
+        if self.ended {
+            return Noted::TooLate(slot);
+        }
+        self.slots.push(slot);
+        if self.slots.len() > 2 * self.swept_at.max(Self::FEW) {
+            return Noted::Sweep(mem::take(&mut self.slots));
+        }
+        Noted::Well
+    }
+
+    /// Puts a swept list back; what comes in return is too late.
+    pub(crate) fn put_back(&mut self, swept: Vec<Weak<dyn AnySlot>>) -> Vec<Weak<dyn AnySlot>> {
+        if self.ended {
+            return swept;
+        }
+        self.swept_at = swept.len();
+        let since = mem::replace(&mut self.slots, swept);
+        self.slots.extend(since);
+        Vec::new()
+    }
+
+    /// The server answers everyone now: gives all slots, and takes none any more.
+    pub(crate) fn end(&mut self) -> Vec<Weak<dyn AnySlot>> {
+        self.ended = true;
+        mem::take(&mut self.slots)
+    }
+}
+
+/// A state's snapshot, taken for the first time.
+pub(crate) fn first_snapshot<S: GenServer>(state: &mut S::State) -> Kept<S> {
+    Kept::new(Arc::new(state.snapshot()), 0, 1)
+}

@@ -1,0 +1,130 @@
+//! "Are we inside a callback, and of which server?": what a worker enters around each poll of a callback.
+//!
+//! Two things hang on it. A reply sent from inside a callback of its own server is *held* here until the callback commits
+//! (K1), and a server that calls itself is told so at once instead of timing out.
+
+use std::{cell::RefCell, fmt, mem, sync::Arc};
+
+use crate::{
+    contain::{Payload, catch},
+    name::ServerId,
+    reply::AnySlot,
+};
+
+thread_local! {
+    static ACTIVE: RefCell<Option<Active>> = const { RefCell::new(None) };
+}
+
+struct Active {
+    server: ServerId,
+    epoch: u64,
+    held: Vec<Arc<dyn AnySlot>>,
+}
+
+/// One incarnation's place for held replies: what its callback has said and nobody has heard.
+pub(crate) struct Scope {
+    epoch: u64,
+    /// `None` only while entered.
+    active: Option<Active>,
+}
+
+impl Scope {
+    pub(crate) fn new(server: ServerId, epoch: u64) -> Self {
+        Self { epoch, active: Some(Active { server, epoch, held: Vec::new() }) }
+    }
+
+    /// Runs `f` as a part of a callback of this server; a panic comes back as its payload.
+    pub(crate) fn enter<R>(&mut self, f: impl FnOnce() -> R) -> Result<R, Payload> {
+        // Scopes nest: a callback may block on a runtime of its own that runs another server's callback.
+        let outer = ACTIVE.with(|active| mem::replace(&mut *active.borrow_mut(), self.active.take()));
+        let result = catch(f);
+        self.active = ACTIVE.with(|active| mem::replace(&mut *active.borrow_mut(), outer));
+        result
+    }
+
+    /// How many replies are held.
+    pub(crate) fn held(&self) -> u64 {
+        self.active.as_ref().map_or(0, |active| active.held.len() as u64)
+    }
+
+    /// The callback is committed: its replies go out.
+    pub(crate) fn say(&mut self) {
+        for slot in self.active.iter_mut().flat_map(|active| active.held.drain(..)) {
+            release(&*slot, self.epoch);
+        }
+    }
+
+    /// The callback is committed: its replies go out when what is returned is dropped.
+    pub(crate) fn say_later(&mut self) -> Said {
+        let held = self.active.as_mut().map(|active| mem::take(&mut active.held));
+        Said { epoch: self.epoch, held: held.unwrap_or_default() }
+    }
+
+    /// The callback has crashed: it has said nothing.
+    pub(crate) fn forget(&mut self) {
+        for slot in self.active.iter_mut().flat_map(|active| active.held.drain(..)) {
+            // The `Drop` of an answer is not ours and may panic.
+            let _ = catch(|| slot.forget(self.epoch));
+        }
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.held.shrink_to_fit();
+        }
+    }
+}
+
+/// Replies of a callback that is committed. Whatever way this goes, they go out.
+pub(crate) struct Said {
+    epoch: u64,
+    held: Vec<Arc<dyn AnySlot>>,
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        for slot in self.held.drain(..) {
+            release(&*slot, self.epoch);
+        }
+    }
+}
+
+fn release(slot: &dyn AnySlot, epoch: u64) {
+    // A waker is not ours and may panic; the other replies go out all the same.
+    let _ = catch(|| slot.release(epoch));
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// Whether this code runs inside a callback of `server`.
+pub(crate) fn is_inside(server: ServerId) -> bool {
+    epoch_inside(server).is_some()
+}
+
+/// The epoch of the callback of `server` this code runs in.
+pub(crate) fn epoch_inside(server: ServerId) -> Option<u64> {
+    let inside = |active: &RefCell<Option<Active>>| {
+        active.borrow().as_ref().filter(|active| active.server == server).map(|active| active.epoch)
+    };
+    // The thread may be on its way out, in which case no callback runs on it.
+    ACTIVE.try_with(inside).ok().flatten()
+}
+
+/// Puts a slot that holds an answer into the scope it was sent from.
+pub(crate) fn hold(slot: Arc<dyn AnySlot>) {
+    ACTIVE.with(|active| {
+        if let Some(active) = &mut *active.borrow_mut() {
+            active.held.push(slot);
+        }
+    });
+}

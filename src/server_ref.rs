@@ -1,0 +1,347 @@
+//! The handle to a logical server.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    ops::Deref,
+    sync::{Arc, Weak},
+};
+
+use crate::{
+    error::{CastError, TrySendError},
+    exit::ExitReason,
+    gen_server::GenServer,
+    logical::Logical,
+    mailbox::{Dismissed, Refused},
+    name::ServerId,
+    pending::{Exit, PendingCall, PendingStop},
+    preserve::Kept,
+    record::{Envelope, Phase},
+    reply::Reply,
+    sys::Sys,
+};
+
+/// A handle to a logical server. Cheap to clone; valid across all its crashes.
+///
+/// Dropping all handles does not stop a server, as in OTP; [`into_guard`](Self::into_guard) gives one whose drop does.
+pub struct ServerRef<S: GenServer> {
+    logical: Arc<Logical<S>>,
+}
+
+/// Where a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// `init` has not finished.
+    Starting,
+    /// It serves.
+    Running,
+    /// Its worker has crashed, and the next one does not serve yet.
+    Restarting,
+    /// It is over.
+    Terminated,
+}
+
+impl<S: GenServer> ServerRef<S> {
+    pub(crate) fn new(logical: Arc<Logical<S>>) -> Self {
+        Self { logical }
+    }
+
+    pub(crate) fn logical(&self) -> &Logical<S> {
+        &self.logical
+    }
+
+    /// Sends a request and waits for the answer, for 5 s unless the [spec](crate::ServerSpec::call_timeout) or
+    /// [`timeout`](PendingCall::timeout) says otherwise.
+    ///
+    /// `Ok` means that the state the answer was computed with is kept: every later incarnation starts from it or from a later
+    /// one. Requests wait in the mailbox while the server restarts, within the same timeout. The deadline is kept by the
+    /// server's own runtime; a caller need not be in one.
+    ///
+    /// # Cancel safety
+    ///
+    /// See [`PendingCall`].
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`](crate::CallError). [`may_have_run`](crate::CallError::may_have_run) tells whether it is safe to send
+    /// the request again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut};
+    /// # use std::time::Duration;
+    /// # #[derive(Clone)] struct Counter;
+    /// enum Call {
+    ///     Get(Reply<u64>),
+    ///     Add { by: u64, reply: Reply<u64> },
+    /// }
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Call; type Cast = Never; type Info = Never; type Continue = Never;
+    /// #     async fn handle_call(&mut self, call: Call, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         match call {
+    /// #             Call::Get(reply) => reply.send(*n),
+    /// #             Call::Add { by, reply } => { *n += by; reply.send(*n) }
+    /// #         }
+    /// #         Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), undying::CallError> {
+    /// # let counter = ServerSpec::new(Counter, 0).start().await.unwrap();
+    /// counter.call(|reply| Call::Add { by: 2, reply }).await?;
+    /// assert_eq!(counter.call(Call::Get).timeout(Duration::from_millis(100)).await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call<T: Send + 'static>(&self, make: impl FnOnce(Reply<T>) -> S::Call) -> PendingCall<'_, S, T> {
+        PendingCall::new(&self.logical, make)
+    }
+
+    /// Sends a request without an answer. Waits only for room in a bounded mailbox.
+    ///
+    /// `Ok` means queued: it will be handled once, unless the server ends before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, the message is not queued.
+    ///
+    /// # Errors
+    ///
+    /// [`CastError`] with the message if the server is over, or about to be.
+    pub async fn cast(&self, message: S::Cast) -> Result<(), CastError<S::Cast>> {
+        self.post(Envelope::Cast(message)).await.map_err(|dismissed| CastError(dismissed.message.into_cast()))
+    }
+
+    /// Sends any other message, as [`cast`](Self::cast) does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, the message is not queued.
+    ///
+    /// # Errors
+    ///
+    /// [`CastError`] with the message if the server is over, or about to be.
+    pub async fn send(&self, message: S::Info) -> Result<(), CastError<S::Info>> {
+        self.post(Envelope::Info(message)).await.map_err(|dismissed| CastError(dismissed.message.into_info()))
+    }
+
+    /// Sends a request without an answer, and never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if a bounded mailbox has no room, [`TrySendError::NoProc`] if the server is over, or about to
+    /// be; both with the message.
+    pub fn try_cast(&self, message: S::Cast) -> Result<(), TrySendError<S::Cast>> {
+        self.try_post(Envelope::Cast(message), Envelope::into_cast)
+    }
+
+    /// Sends any other message, as [`try_cast`](Self::try_cast) does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_cast`](Self::try_cast).
+    pub fn try_send(&self, message: S::Info) -> Result<(), TrySendError<S::Info>> {
+        self.try_post(Envelope::Info(message), Envelope::into_info)
+    }
+
+    async fn post(&self, envelope: Envelope<S>) -> Result<(), Dismissed<Envelope<S>>> {
+        match self.logical.mailbox.push(envelope)? {
+            None => Ok(()),
+            Some(ticket) => poll_fn(|cx| ticket.poll(cx)).await,
+        }
+    }
+
+    fn try_post<M>(&self, envelope: Envelope<S>, unwrap: fn(Envelope<S>) -> M) -> Result<(), TrySendError<M>> {
+        self.logical.mailbox.try_push(envelope).map_err(|refused| match refused {
+            Refused::Full(envelope) => TrySendError::Full(unwrap(envelope)),
+            Refused::Closed(dismissed) => TrySendError::NoProc(unwrap(dismissed.message)),
+        })
+    }
+
+    /// The last committed snapshot, read without troubling the worker: also while it is busy, crashed or restarting, and
+    /// after the end.
+    pub fn peek(&self) -> Kept<S> {
+        self.logical.cell.look(|record| record.kept.clone())
+    }
+
+    /// Ends the server in good order, with the reason `Normal`: what is queued is handled first, then
+    /// [`terminate`](GenServer::terminate) runs. Resolves once everything is over: the name is free, the listeners have been
+    /// told (one that is behind is waited for 5 s at most) and no task is left.
+    ///
+    /// From the first poll on no new message is taken: calls get [`Stopped`](crate::CallError::Stopped).
+    ///
+    /// # Cancel safety
+    ///
+    /// See [`PendingStop`].
+    ///
+    /// # Errors
+    ///
+    /// [`NoProc`](crate::StopError::NoProc) if it is over already; [`Timeout`](crate::StopError::Timeout) if
+    /// [`timeout`](PendingStop::timeout) was given and has passed: the stop stays requested;
+    /// [`CallingSelf`](crate::StopError::CallingSelf) inside a callback of the server itself.
+    pub fn stop(&self) -> PendingStop<'_, S> {
+        self.stop_with(ExitReason::Normal)
+    }
+
+    /// Ends the server in good order with a reason of your own, which may be abnormal: see [`stop`](Self::stop).
+    pub fn stop_with(&self, reason: ExitReason) -> PendingStop<'_, S> {
+        PendingStop::new(&self.logical, reason)
+    }
+
+    /// Ends the server at once, without `terminate`. A callback is cut at its next await; whoever waits for an answer gets
+    /// [`Stopped`](crate::CallError::Stopped) with [`Killed`](ExitReason::Killed).
+    pub fn kill(&self) {
+        self.logical.kill();
+    }
+
+    /// Kills the worker only: the state survives, the queued messages too, and the next incarnation serves them.
+    ///
+    /// When this returns, the incarnation that was alive can neither commit nor reply any more, even if its callback does not
+    /// yield and goes on for a while. The caller of that callback gets [`Crashed`](crate::CallError::Crashed). A kill counts
+    /// against the restart budget like any crash. Between two incarnations there is nothing to kill.
+    pub fn kill_worker(&self) {
+        self.logical.kill_worker("killed");
+    }
+
+    /// Waits for the logical end. Inside a callback of the server itself it never comes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop at any time.
+    pub async fn stopped(&self) -> Exit<S> {
+        let (reason, state) = self.logical.until(Logical::end_of).await;
+        Exit { reason, state }
+    }
+
+    /// Where it is in its life.
+    pub fn status(&self) -> Status {
+        self.logical.cell.look(|record| match record.life.phase {
+            Phase::Starting => Status::Starting,
+            Phase::Running => Status::Running,
+            Phase::Restarting => Status::Restarting,
+            Phase::Failed(_) | Phase::Terminated(_) => Status::Terminated,
+        })
+    }
+
+    /// The number of the last incarnation that began to serve, from 1; 0 before the first.
+    pub fn incarnation(&self) -> u64 {
+        self.logical.cell.look(|record| record.life.serving)
+    }
+
+    /// Waits until incarnation `n` or a later one serves, and gives its number.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop at any time.
+    ///
+    /// # Errors
+    ///
+    /// The reason of the logical end, if that comes first.
+    pub async fn wait_incarnation(&self, n: u64) -> Result<u64, ExitReason> {
+        let reached = self.logical.until(|record| match Logical::end_of(record) {
+            Some((reason, _)) => Some(Err(reason)),
+            None => Some(record.life.serving).filter(|&serving| serving >= n).map(Ok),
+        });
+        reached.await
+    }
+
+    /// How many messages are queued, not counting the one that is being handled.
+    pub fn mailbox_len(&self) -> usize {
+        self.logical.cell.look(|record| record.batch.len() + self.logical.mailbox.len())
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ServerId {
+        self.logical.id
+    }
+
+    /// Its name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.logical.name.as_deref()
+    }
+
+    /// Whether it is not over yet.
+    pub fn is_alive(&self) -> bool {
+        self.status() != Status::Terminated
+    }
+
+    /// The requests of OTP's `sys` module.
+    pub fn sys(&self) -> Sys<'_, S> {
+        Sys::new(&self.logical)
+    }
+
+    /// A handle that does not keep the server's memory alive once it is over.
+    pub fn downgrade(&self) -> WeakServerRef<S> {
+        WeakServerRef { logical: Arc::downgrade(&self.logical) }
+    }
+
+    /// A handle whose drop shuts the server down, as its [`shutdown`](crate::ServerSpec::shutdown) has it.
+    pub fn into_guard(self) -> ServerGuard<S> {
+        ServerGuard { server: self }
+    }
+}
+
+impl<S: GenServer> Clone for ServerRef<S> {
+    fn clone(&self) -> Self {
+        Self { logical: self.logical.clone() }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for ServerRef<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerRef").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// A handle that does not keep the memory of a server alive once that is over. A server that is not over keeps itself.
+pub struct WeakServerRef<S: GenServer> {
+    logical: Weak<Logical<S>>,
+}
+
+impl<S: GenServer> WeakServerRef<S> {
+    /// The server, unless it is over and nobody else holds it.
+    pub fn upgrade(&self) -> Option<ServerRef<S>> {
+        self.logical.upgrade().map(ServerRef::new)
+    }
+}
+
+impl<S: GenServer> Clone for WeakServerRef<S> {
+    fn clone(&self) -> Self {
+        Self { logical: self.logical.clone() }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for WeakServerRef<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakServerRef").finish_non_exhaustive()
+    }
+}
+
+/// A handle whose drop shuts the server down with the reason [`Shutdown`](ExitReason::Shutdown), as its
+/// [`shutdown`](crate::ServerSpec::shutdown) has it; it does not wait for the end.
+#[must_use = "dropping it shuts the server down"]
+pub struct ServerGuard<S: GenServer> {
+    server: ServerRef<S>,
+}
+
+impl<S: GenServer> Deref for ServerGuard<S> {
+    type Target = ServerRef<S>;
+
+    fn deref(&self) -> &ServerRef<S> {
+        &self.server
+    }
+}
+
+impl<S: GenServer> Drop for ServerGuard<S> {
+    fn drop(&mut self) {
+        self.server.logical.shut_down();
+    }
+}
+
+impl<S: GenServer> fmt::Debug for ServerGuard<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerGuard").field("server", &self.server).finish()
+    }
+}

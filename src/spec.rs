@@ -1,0 +1,337 @@
+//! How a server is described and started.
+
+use std::{fmt, panic::Location, sync::Arc, time::Duration};
+
+use tokio::runtime::Handle;
+
+use crate::{
+    contain::{Quiet, catch},
+    error::StartError,
+    exit::{Callback, CrashReport, Place},
+    gen_server::GenServer,
+    listener::Listener,
+    logical::Logical,
+    name::ServerId,
+    record::{Fallback, Phase, Record, first_snapshot},
+    registry::Registry,
+    restart::Backoff,
+    server_ref::ServerRef,
+    supervisor::{Factory, Supervisor},
+};
+
+/// How many messages a server queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mailbox {
+    capacity: Option<usize>,
+}
+
+impl Mailbox {
+    /// Any number, as in OTP.
+    pub const fn unbounded() -> Self {
+        Self { capacity: None }
+    }
+
+    /// At most `capacity`: then [`call`](ServerRef::call), [`cast`](ServerRef::cast) and [`send`](ServerRef::send) wait for
+    /// room, first come first served, and [`try_cast`](ServerRef::try_cast) gives the message back. A capacity of 0 is
+    /// refused at [`start`](ServerSpec::start).
+    pub const fn bounded(capacity: usize) -> Self {
+        Self { capacity: Some(capacity) }
+    }
+}
+
+/// How an owner ends a server: what the drop of a [`ServerGuard`](crate::ServerGuard) does. OTP's `shutdown` of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shutdown {
+    /// Kill it: no `terminate`.
+    BrutalKill,
+    /// Let it handle what is queued and terminate, and kill it if that takes longer.
+    Timeout(Duration),
+    /// Let it handle what is queued and terminate, however long it takes.
+    Infinity,
+}
+
+/// What becomes of a state that lets no incarnation live.
+///
+/// It is called poisoned when the restart limit is reached and none of the incarnations in question has handled one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Poison {
+    /// Nothing: the server ends with [`RestartLimit`](crate::ExitReason::RestartLimit).
+    Stop,
+    /// It goes back to the state that `init` left.
+    ResetToInitial,
+    /// It goes back to the state before the last commit, once.
+    PreviousGood,
+}
+
+/// The options that one server has, besides those that are used up at its start.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) max_restarts: u32,
+    pub(crate) within: Duration,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) capacity: Option<usize>,
+    pub(crate) call_timeout: Duration,
+    pub(crate) init_timeout: Option<Duration>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) kill_grace: Duration,
+    pub(crate) max_zombies: usize,
+    pub(crate) poison: Poison,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_restarts: 1000,
+            within: Duration::from_secs(10),
+            backoff: None,
+            capacity: None,
+            call_timeout: Duration::from_secs(5),
+            init_timeout: None,
+            shutdown: Shutdown::Timeout(Duration::from_secs(5)),
+            kill_grace: Duration::from_secs(1),
+            max_zombies: 1,
+            poison: Poison::Stop,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what makes no sense.
+    fn check(&self) -> Result<(), StartError> {
+        let Self {
+            max_restarts: _,
+            within,
+            backoff,
+            capacity,
+            call_timeout: _,
+            init_timeout: _,
+            shutdown: _,
+            kill_grace: _,
+            max_zombies: _,
+            poison: _,
+        } = self;
+        let refuse = |what: &str| Err(StartError::Config(what.into()));
+        if within.is_zero() {
+            return refuse("the window of max_restarts is zero: no crash would ever count");
+        }
+        if *capacity == Some(0) {
+            return refuse("the mailbox has a capacity of 0: no message could ever be queued");
+        }
+        if backoff.is_some_and(|backoff| backoff.min > backoff.max) {
+            return refuse("the back-off has a minimum above its maximum");
+        }
+        Ok(())
+    }
+}
+
+/// The description of a server, to be [started](Self::start).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use undying::{Backoff, Mailbox, ServerSpec};
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Cache;
+/// # impl GenServer for Cache { type State = Vec<u8>; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let cache = ServerSpec::new(Cache, Vec::new())
+///     .name("cache")
+///     .max_restarts(5, Duration::from_secs(1))
+///     .backoff(Backoff::exponential(Duration::from_millis(1), Duration::from_millis(100)))
+///     .mailbox(Mailbox::bounded(1024))
+///     .start()
+///     .await
+///     .unwrap();
+/// assert_eq!(cache.name(), Some("cache"));
+/// # }
+/// ```
+#[must_use = "a server runs only once its spec is started"]
+pub struct ServerSpec<S: GenServer> {
+    factory: Factory<S>,
+    state: S::State,
+    name: Option<(Registry, Arc<str>)>,
+    listeners: Vec<Box<dyn Listener<S>>>,
+    options: Options,
+}
+
+impl<S: GenServer> ServerSpec<S> {
+    /// A server whose every incarnation gets a clone of `server`, and which begins with `state`.
+    pub fn new(server: S, state: S::State) -> Self
+    where
+        S: Clone,
+    {
+        Self::with_factory(Box::new(move || server.clone()), state)
+    }
+
+    /// A server whose every incarnation gets what `factory` makes, and which begins with `state`.
+    ///
+    /// The supervisor task calls `factory`, so it should not block. If it panics, that is a failed start or restart.
+    pub fn from_fn(factory: impl Fn() -> S + Send + Sync + 'static, state: S::State) -> Self {
+        Self::with_factory(Box::new(factory), state)
+    }
+
+    fn with_factory(factory: Factory<S>, state: S::State) -> Self {
+        Self { factory, state, name: None, listeners: Vec::new(), options: Options::default() }
+    }
+
+    /// Gives it a name in the [global registry](Registry::global). Defaults to none.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.name_in(&Registry::global(), name)
+    }
+
+    /// Gives it a name in `registry`. Defaults to none.
+    pub fn name_in(mut self, registry: &Registry, name: impl Into<String>) -> Self {
+        self.name = Some((registry.clone(), name.into().into()));
+        self
+    }
+
+    /// Adds a listener. Defaults to none; any number may be added.
+    pub fn listener(mut self, listener: impl Listener<S>) -> Self {
+        self.listeners.push(Box::new(listener));
+        self
+    }
+
+    /// Survives `n` crashes within any span of `within`; the next one ends the server with
+    /// [`RestartLimit`](crate::ExitReason::RestartLimit). A crash exactly `within` ago still counts, as in OTP. Defaults to
+    /// 1000 in 10 s. A zero `within` is refused at [`start`](Self::start).
+    pub fn max_restarts(mut self, n: u32, within: Duration) -> Self {
+        (self.options.max_restarts, self.options.within) = (n, within);
+        self
+    }
+
+    /// Pauses before each restart; messages wait meanwhile. Defaults to no pause.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.options.backoff = Some(backoff);
+        self
+    }
+
+    /// Bounds the mailbox. Defaults to [`Mailbox::unbounded`].
+    pub fn mailbox(mut self, mailbox: Mailbox) -> Self {
+        self.options.capacity = mailbox.capacity;
+        self
+    }
+
+    /// The time in which a [`call`](ServerRef::call) has to be answered, unless the call says otherwise. Defaults to 5 s.
+    pub fn call_timeout(mut self, after: Duration) -> Self {
+        self.options.call_timeout = after;
+        self
+    }
+
+    /// The time in which `init` has to finish. Defaults to any.
+    pub fn init_timeout(mut self, after: Duration) -> Self {
+        self.options.init_timeout = Some(after);
+        self
+    }
+
+    /// How an owner ends it. Defaults to `Shutdown::Timeout` of 5 s.
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.options.shutdown = shutdown;
+        self
+    }
+
+    /// How long a killed worker that does not yield is waited for before it is left behind as a zombie. Defaults to 1 s.
+    pub fn kill_grace(mut self, grace: Duration) -> Self {
+        self.options.kill_grace = grace;
+        self
+    }
+
+    /// With more zombies than this at a time the server ends. Defaults to 1.
+    pub fn max_zombies(mut self, n: usize) -> Self {
+        self.options.max_zombies = n;
+        self
+    }
+
+    /// What becomes of a state that lets no incarnation live. Defaults to [`Poison::Stop`].
+    pub fn on_poison(mut self, poison: Poison) -> Self {
+        self.options.poison = poison;
+        self
+    }
+
+    /// Starts the server on the current runtime, and resolves once `init` is done.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it resolves, the server is killed, its name is free again and no task of it remains.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Config`] before any task is spawned; [`StartError::AlreadyStarted`] if the name is taken;
+    /// [`StartError::Init`], [`StartError::Timeout`] and [`StartError::Ignored`] if `init` does not go well. Nothing is left of
+    /// a server that did not start.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled outside a Tokio runtime.
+    #[track_caller]
+    pub fn start(self) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
+        let caller = Location::caller();
+        async move {
+            assert!(
+                Handle::try_current().is_ok(),
+                "the server that {caller} starts needs a Tokio runtime to run on: await `start` inside one"
+            );
+            let logical = self.spawn()?;
+            let abandoned = KillOnDrop(&logical);
+            let started = logical.until(|record| match &record.life.phase {
+                Phase::Starting => None,
+                Phase::Failed(error) => Some(Err(error.clone())),
+                Phase::Running | Phase::Restarting | Phase::Terminated(_) => Some(Ok(())),
+            });
+            started.await?;
+            std::mem::forget(abandoned);
+            Ok(ServerRef::new(logical))
+        }
+    }
+
+    fn spawn(self) -> Result<Arc<Logical<S>>, StartError> {
+        let Self { factory, state, name, listeners, options } = self;
+        let (factory, mut state, listeners) = (Quiet::new(factory), Quiet::new(state), Quiet::new(listeners));
+        options.check()?;
+        let id = ServerId::next();
+        let registration = name.as_ref().map(|(registry, name)| registry.reserve(name, id)).transpose()?;
+        let kept = catch(|| first_snapshot::<S>(&mut state)).map_err(|payload| {
+            let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
+            StartError::Init(CrashReport::of_panic(payload.as_any(), place))
+        })?;
+        let fallback = match options.poison {
+            Poison::Stop => Fallback::None,
+            Poison::ResetToInitial => Fallback::Initial(kept.clone()),
+            Poison::PreviousGood => Fallback::Previous(None),
+        };
+        let record = Record::new(kept, fallback, !listeners.is_empty());
+        let name = name.map(|(_, name)| name);
+        let logical = Arc::new(Logical::new(id, name, options, listeners, record));
+        if let Some(registration) = registration {
+            registration.points_to(&logical);
+            logical.cell.look(|record| record.registration = Some(registration));
+        }
+        let supervisor = tokio::spawn(Supervisor::new(logical.clone(), factory, state).run());
+        logical.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
+        Ok(logical)
+    }
+}
+
+impl<S: GenServer> fmt::Debug for ServerSpec<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { factory: _, state: _, name, listeners, options } = self;
+        f.debug_struct("ServerSpec")
+            .field("name", &name.as_ref().map(|(_, name)| name))
+            .field("listeners", &listeners.len())
+            .field("options", options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Kills a server whose starter is gone before it served.
+struct KillOnDrop<'a, S: GenServer>(&'a Logical<S>);
+
+impl<S: GenServer> Drop for KillOnDrop<'_, S> {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}

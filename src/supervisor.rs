@@ -1,0 +1,397 @@
+//! The supervisor task of one logical server: starts the keeper and incarnation after incarnation, pays for them out of the
+//! restart budget, and ends the whole.
+
+use std::{
+    future::poll_fn,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use crate::{
+    contain::{Payload, Quiet, catch},
+    error::{CallError, StartError},
+    exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
+    feed::Event,
+    gen_server::{GenServer, Restart},
+    keeper::{self, Keeper},
+    logical::Logical,
+    record::Phase,
+    restart::{Budget, Verdict},
+    spec::Poison,
+    worker::{self, End, Job},
+};
+
+/// The keeper's own budget, for panics of its task. Listeners' panics are caught, so there should be none; that somebody
+/// aborts it, over and over, is harmless.
+const KEEPER_BUDGET: (u32, Duration) = (1000, Duration::from_secs(10));
+
+/// How long the end waits for listeners that are behind. They are told the rest all the same.
+const DRAIN: Duration = Duration::from_secs(5);
+
+pub(crate) type Factory<S> = Box<dyn Fn() -> S + Send>;
+
+pub(crate) struct Supervisor<S: GenServer> {
+    logical: Arc<Logical<S>>,
+    factory: Quiet<Factory<S>>,
+    /// The state as it was given, for the first incarnation.
+    initial: Option<Quiet<S::State>>,
+    worker: Option<JoinHandle<End>>,
+    keeper: Option<JoinHandle<()>>,
+    /// Workers that could not be stopped (K5).
+    zombies: Vec<JoinHandle<End>>,
+    budget: Budget,
+    keeper_budget: Budget,
+    /// How many incarnations in a row have died without handling one message.
+    barren: u32,
+    born: Instant,
+    alarm: Option<Pin<Box<Sleep>>>,
+    over: bool,
+}
+
+/// An incarnation that has to be replaced.
+struct Death {
+    reason: ExitReason,
+    report: CrashReport,
+    abandoned: bool,
+}
+
+/// How the logical server ends.
+type Finale = Result<ExitReason, StartError>;
+
+impl<S: GenServer> Supervisor<S> {
+    pub(crate) fn new(logical: Arc<Logical<S>>, factory: Quiet<Factory<S>>, initial: Quiet<S::State>) -> Self {
+        let options = &logical.options;
+        Self {
+            budget: Budget::new(options.max_restarts, options.within),
+            keeper_budget: Budget::new(KEEPER_BUDGET.0, KEEPER_BUDGET.1),
+            logical,
+            factory,
+            initial: Some(initial),
+            worker: None,
+            keeper: None,
+            zombies: Vec::new(),
+            barren: 0,
+            born: Instant::now(),
+            alarm: None,
+            over: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        self.start_keeper();
+        let finale = self.lives().await;
+        self.finish(finale).await;
+    }
+
+    /// One incarnation after the other, until the logical server is to end.
+    async fn lives(&mut self) -> Finale {
+        let mut opening = Job::Init;
+        loop {
+            let prepared = match self.life(opening).await {
+                Ok(death) => self.prepare(death).await,
+                Err(finale) => Err(finale),
+            };
+            opening = match prepared {
+                Ok(restart) => Job::Restarted(restart),
+                Err(finale) => return finale,
+            };
+        }
+    }
+
+    /// One incarnation from its start to its end.
+    async fn life(&mut self, opening: Job<S>) -> Result<Death, Finale> {
+        let first = matches!(opening, Job::Init);
+        let epoch = self.logical.cell.open();
+        let end = match catch(|| (self.factory)()) {
+            Ok(server) => {
+                let initial = self.initial.take();
+                let worker = worker::live(self.logical.clone(), epoch, Quiet::new(server), initial, opening);
+                self.worker = Some(tokio::spawn(worker));
+                self.watch(first).await
+            }
+            Err(payload) => {
+                let callback = if first { Callback::Init } else { Callback::Restarted };
+                let report = CrashReport::of_panic(payload.as_any(), self.place(callback));
+                End::Died { reason: ExitReason::Crashed(report.clone()), report }
+            }
+        };
+        self.bury(end)
+    }
+
+    /// Waits for the end of the incarnation that is alive; what it takes to end it from outside is done here (K4, K5).
+    async fn watch(&mut self, first: bool) -> End {
+        let init_timeout = self.logical.options.init_timeout.filter(|_| first);
+        let mut init_until = init_timeout.and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let kill_at = self.logical.cell.look(|record| record.life.kill_at);
+            let until = [init_until, kill_at].into_iter().flatten().min();
+            let seen = self.attend(until, |this, task| this.poll_watch(kill_at, task)).await;
+            match seen {
+                Some(Watched::Ended(end)) => return end,
+                Some(Watched::Fenced) => return self.remove().await,
+                Some(Watched::NewOrders) => {}
+                None if kill_at.is_some_and(|at| at <= Instant::now()) => self.logical.kill(),
+                None => {
+                    init_until = None;
+                    if self.logical.cell.look(|record| matches!(record.life.phase, Phase::Starting)) {
+                        self.logical.kill_worker("init did not finish in time");
+                        self.remove().await;
+                        return End::NotStarted(StartError::Timeout);
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_watch(&mut self, kill_at: Option<Instant>, task: &mut Task<'_>) -> Poll<Watched> {
+        if let Poll::Ready(end) = self.poll_worker(task) {
+            return Poll::Ready(Watched::Ended(end));
+        }
+        let (kill, new_kill_at) = self.logical.cell.look(|record| (record.life.kill, record.life.kill_at));
+        if kill {
+            // Given between two lives, the order found nobody to fence.
+            self.logical.kill();
+        }
+        if !self.logical.cell.is_open() {
+            return Poll::Ready(Watched::Fenced);
+        }
+        if new_kill_at != kill_at {
+            return Poll::Ready(Watched::NewOrders);
+        }
+        Poll::Pending
+    }
+
+    fn poll_worker(&mut self, task: &mut Task<'_>) -> Poll<End> {
+        let Some(worker) = &mut self.worker else { return Poll::Ready(End::Fenced) };
+        let joined = ready!(Pin::new(worker).poll(task));
+        self.worker = None;
+        Poll::Ready(joined.unwrap_or_else(|error| self.unforeseen(error)))
+    }
+
+    /// The worker task itself was cancelled or panicked. Callbacks cannot make it panic, so this is a fault of a runtime or
+    /// of this crate; it is treated as a crash all the same.
+    fn unforeseen(&self, error: JoinError) -> End {
+        let Ok(payload) = error.try_into_panic() else { return End::Fenced };
+        let payload = Payload::new(payload);
+        let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Idle));
+        End::Died { reason: ExitReason::Crashed(report.clone()), report }
+    }
+
+    /// K4: the incarnation is fenced; now its task has to go, or be left behind as a zombie (K5).
+    async fn remove(&mut self) -> End {
+        if let Some(worker) = &self.worker {
+            worker.abort();
+        }
+        let grace = Instant::now().checked_add(self.logical.options.kill_grace);
+        let end = self.attend(grace, |this, task| this.poll_worker(task)).await;
+        self.zombies.extend(self.worker.take());
+        end.unwrap_or(End::Abandoned)
+    }
+
+    /// Sees an incarnation off: is it to be replaced, or was that the end of the logical server?
+    fn bury(&mut self, end: End) -> Result<Death, Finale> {
+        let place = self.place(Callback::Idle);
+        let in_hand = self.logical.cell.fence(|record, _| record.in_hand.take()).flatten();
+        let (killed, kill, proven, starting) = self.logical.cell.look(|record| {
+            let life = &mut record.life;
+            (life.killed.take(), life.kill, mem::take(&mut life.proven), matches!(life.phase, Phase::Starting))
+        });
+        let abandoned = matches!(end, End::Abandoned);
+        let (reason, report) = match end {
+            End::NotStarted(error) => return Err(Err(error)),
+            End::Stopped(reason) if !kill => return Err(Ok(reason)),
+            End::Died { reason, report } => (reason, report),
+            End::Fenced | End::Abandoned | End::Stopped(_) => {
+                let killed = killed.unwrap_or_else(|| CrashReport::new(CrashKind::Kill, "its task was cancelled", place));
+                (ExitReason::Killed, killed)
+            }
+        };
+        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
+            claim.fail(CallError::Crashed(report.clone()));
+        }
+        if starting {
+            return Err(Err(StartError::Init(report)));
+        }
+        if kill {
+            return Err(Ok(ExitReason::Killed));
+        }
+        self.barren = if proven { 0 } else { self.barren + 1 };
+        Ok(Death { reason, report, abandoned })
+    }
+
+    /// Reports a death, pays for it, and waits as long as the next incarnation has to wait.
+    async fn prepare(&mut self, death: Death) -> Result<Restart, Finale> {
+        let Death { reason, report, abandoned } = death;
+        tracing::error!(server = %self.logical.label(), %report, abandoned, "a worker crashed");
+        let nudge = self.logical.cell.look(|record| {
+            record.life.phase = Phase::Restarting;
+            record.counters.crashes += 1;
+            record.counters.zombies += u64::from(abandoned);
+            record.feed.push(Event::Crashed { report: report.clone(), kept: record.kept.clone(), abandoned })
+        });
+        nudge.ring();
+        if self.zombies.len() > self.logical.options.max_zombies {
+            let message = format!("{} workers could not be stopped", self.zombies.len());
+            let report = CrashReport::new(CrashKind::Kill, message, self.place(report.callback()));
+            return Err(Ok(ExitReason::Crashed(report)));
+        }
+        match self.budget.charge(self.born.elapsed()) {
+            Verdict::Restart { recent } => self.back_off(recent).await?,
+            Verdict::Exceeded if self.heal() => self.budget.clear(),
+            Verdict::Exceeded => {
+                tracing::error!(server = %self.logical.label(), %report, "the restart limit is reached");
+                return Err(Ok(ExitReason::RestartLimit(report)));
+            }
+        }
+        Ok(Restart { reason, incarnation: self.logical.cell.look_at(|_, next| next) })
+    }
+
+    async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {
+        let Some(backoff) = self.logical.options.backoff else { return Ok(()) };
+        let until = Instant::now().checked_add(backoff.pause(recent, fastrand::f64()));
+        // Whoever stops or kills the server does not wait for it to be restarted.
+        let ordered = |this: &mut Self, _: &mut Task<'_>| match this.logical.mailbox.is_open() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        };
+        self.attend(until, ordered).await;
+        if self.logical.cell.look(|record| record.life.kill) { Err(Ok(ExitReason::Killed)) } else { Ok(()) }
+    }
+
+    /// Replaces a state that lets no incarnation live, as the poison policy has it. `false` if it is to stay.
+    fn heal(&mut self) -> bool {
+        let options = &self.logical.options;
+        if options.poison == Poison::Stop || self.barren < options.max_restarts.max(1) {
+            return false;
+        }
+        let Ok(replaced) = self.logical.cell.look(|record| record.heal()) else { return false };
+        tracing::error!(server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
+        replaced.settle();
+        self.barren = 0;
+        true
+    }
+
+    /// SH2: the worker is gone; now the callers, the name, the listeners, and then this task.
+    async fn finish(&mut self, finale: Finale) {
+        let (phase, reason) = match finale {
+            Ok(reason) => (Phase::Terminated(reason.clone()), reason),
+            Err(error) => (Phase::Failed(error), ExitReason::Shutdown),
+        };
+        self.logical.dismiss_everyone(&reason);
+        self.logical.announce_end(&reason);
+        let drain = Instant::now().checked_add(DRAIN);
+        self.attend(drain, Self::poll_keeper).await;
+        self.over = true;
+        self.logical.over(phase);
+    }
+
+    fn poll_keeper(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        let Some(keeper) = &mut self.keeper else { return Poll::Ready(()) };
+        // A keeper that dies now has told the rest while it went.
+        let _ = ready!(Pin::new(keeper).poll(task));
+        self.keeper = None;
+        Poll::Ready(())
+    }
+
+    fn place(&self, callback: Callback) -> Place {
+        self.logical.cell.look_at(|record, epoch| Place { callback, ..record.place(epoch) })
+    }
+
+    // ---- what is always to be done
+
+    /// Waits for `event`, or until `until`; meanwhile lets calls time out, starts the keeper again if it dies, and forgets
+    /// zombies that have come to an end.
+    async fn attend<T>(
+        &mut self,
+        until: Option<Instant>,
+        mut event: impl FnMut(&mut Self, &mut Task<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        poll_fn(|task| {
+            // Be reachable before looking: an order that is given from now on wakes this task again.
+            self.logical.call_supervisor_with(task.waker());
+            if let Poll::Ready(seen) = event(self, task) {
+                return Poll::Ready(Some(seen));
+            }
+            self.look_after_keeper(task);
+            self.zombies.retain(|zombie| !zombie.is_finished());
+            loop {
+                let deadline = self.logical.next_deadline();
+                let Some(earliest) = [until, deadline].into_iter().flatten().min() else { return Poll::Pending };
+                ready!(self.poll_alarm(earliest, task));
+                let now = Instant::now();
+                self.logical.expire_deadlines(now);
+                if until.is_some_and(|until| until <= now) {
+                    return Poll::Ready(None);
+                }
+            }
+        })
+        .await
+    }
+
+    fn poll_alarm(&mut self, at: Instant, task: &mut Task<'_>) -> Poll<()> {
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if alarm.deadline() != at {
+            alarm.as_mut().reset(at);
+        }
+        alarm.as_mut().poll(task)
+    }
+
+    fn start_keeper(&mut self) {
+        let keeper = tokio::spawn(Keeper::new(self.logical.clone()).run());
+        let handle = keeper.abort_handle();
+        self.logical.cell.look(|record| record.tasks.keeper.replace(handle));
+        self.keeper = Some(keeper);
+    }
+
+    fn look_after_keeper(&mut self, task: &mut Task<'_>) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let Poll::Ready(joined) = Pin::new(keeper).poll(task) else { return };
+        self.keeper = None;
+        let panicked = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new).is_some();
+        if panicked && self.keeper_budget.charge(self.born.elapsed()) == Verdict::Exceeded {
+            tracing::error!(server = %self.logical.label(), "the keeper panics over and over");
+            self.logical.kill();
+            return;
+        }
+        self.start_keeper();
+        task.waker().wake_by_ref();
+    }
+}
+
+/// What the supervisor sees of a worker.
+enum Watched {
+    Ended(End),
+    /// Somebody killed it.
+    Fenced,
+    /// Somebody wants the logical server to be over by some time.
+    NewOrders,
+}
+
+impl<S: GenServer> Drop for Supervisor<S> {
+    /// K14: the death of this task is the logical end.
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let logical = &self.logical;
+        let reason = ExitReason::Killed;
+        logical.dismiss_everyone(&reason);
+        if let Some(worker) = &self.worker {
+            worker.abort();
+        }
+        if !logical.announce_end(&reason) {
+            keeper::tell_the_rest(logical);
+        }
+        let served = logical.cell.look(|record| record.life.serving > 0);
+        let report = || CrashReport::new(CrashKind::Kill, "its supervisor was killed", self.place(Callback::Init));
+        logical.over(if served { Phase::Terminated(reason) } else { Phase::Failed(StartError::Init(report())) });
+    }
+}

@@ -1,0 +1,484 @@
+//! The worker task: one incarnation, from its first callback to its last.
+//!
+//! The way of a message, top to bottom: [`take`](Worker::take) → [`perform`](Worker::perform) →
+//! [`commit`](Worker::commit) → replies; or, if the callback crashes, [`crash`](Worker::crash), and the supervisor starts
+//! the next incarnation from what was committed last.
+
+use std::{
+    future::poll_fn,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll, ready},
+};
+
+use tokio::{
+    task::coop,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use crate::{
+    callback::InCallback,
+    cell::Fenced,
+    contain::{Quiet, catch, drop_quietly},
+    context::Context,
+    error::{CallError, StartError},
+    exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
+    feed::Nudge,
+    gen_server::{GenServer, Next, Restart},
+    logical::Logical,
+    mailbox::Fetched,
+    preserve::{Kept, Preserve, Snapshot, StateMut},
+    record::{Envelope, InHand, Parting, Replaced},
+    reply,
+    scope::Scope,
+    spec::Poison,
+};
+
+/// How an incarnation ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It never served: the server does not start.
+    NotStarted(StartError),
+    /// It was to stop, or is to stop: the logical server ends with this reason.
+    Stopped(ExitReason),
+    /// It crashed: there will be another.
+    Died { reason: ExitReason, report: CrashReport },
+    /// Somebody ended it from outside.
+    Fenced,
+    /// Somebody ended it from outside, and its task could not be stopped (K5).
+    Abandoned,
+}
+
+/// What a worker does next.
+pub(crate) enum Job<S: GenServer> {
+    Init,
+    Restarted(Restart),
+    Call(S::Call),
+    Cast(S::Cast),
+    Info(S::Info),
+    Continue(S::Continue),
+    Timeout,
+    Stop(ExitReason),
+}
+
+pub(crate) struct Worker<S: GenServer> {
+    logical: Arc<Logical<S>>,
+    epoch: u64,
+    /// `self` of the callbacks: this incarnation's own.
+    server: Quiet<S>,
+    /// The working copy.
+    state: Quiet<S::State>,
+    /// Whether the working copy may differ from what is kept.
+    changed: bool,
+    cx: Context<S>,
+    scope: Scope,
+    /// A snapshot that is not kept any more, for the next one to be written into.
+    spare: Quiet<Option<Arc<Snapshot<S>>>>,
+    /// Whether the snapshot that is kept may hold replies: it then goes as soon as it is not kept any more, because as
+    /// long as it is about nobody can tell that such a reply was dropped.
+    kept_may_hold_replies: bool,
+    /// For the idle timeout; made when first needed.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a callback's work is not kept.
+enum Unkept {
+    Crashed(CrashReport),
+    /// `init` does not want to start.
+    Ignored,
+    Fenced,
+}
+
+impl From<Fenced> for Unkept {
+    fn from(Fenced: Fenced) -> Self {
+        Self::Fenced
+    }
+}
+
+/// What follows a commit.
+enum Turn {
+    Next,
+    Stop(ExitReason),
+}
+
+/// Lives one incarnation. `initial` is the state as it was given, for the first one.
+pub(crate) async fn live<S: GenServer>(
+    logical: Arc<Logical<S>>,
+    epoch: u64,
+    server: Quiet<S>,
+    initial: Option<Quiet<S::State>>,
+    opening: Job<S>,
+) -> End {
+    let kept = logical.cell.look(|record| record.kept.clone());
+    let state = match initial {
+        Some(state) => state,
+        None => match catch(|| S::State::restore(&kept)) {
+            Ok(state) => Quiet::new(state),
+            Err(payload) => {
+                let place = Place { callback: Callback::Restarted, incarnation: epoch, version: kept.version() };
+                let report = CrashReport::of_panic(payload.as_any(), place);
+                return End::Died { reason: ExitReason::Crashed(report.clone()), report };
+            }
+        },
+    };
+    let worker = Worker {
+        epoch,
+        server,
+        state,
+        changed: false,
+        cx: Context::new(logical.clone(), epoch, kept.version()),
+        scope: Scope::new(logical.id, epoch),
+        spare: Quiet::new(None),
+        kept_may_hold_replies: true,
+        alarm: None,
+        logical,
+    };
+    drop_quietly(kept);
+    worker.run(opening).await
+}
+
+impl<S: GenServer> Worker<S> {
+    async fn run(mut self, opening: Job<S>) -> End {
+        let mut job = match self.open(opening) {
+            Ok(job) => job,
+            Err(Fenced) => return End::Fenced,
+        };
+        loop {
+            let callback = job.callback();
+            if let Job::Stop(reason) = job {
+                return self.stop(reason, true).await;
+            }
+            let turn = match self.perform(job).await {
+                Ok(next) => self.commit(callback, next),
+                Err(report) => Err(Unkept::Crashed(report)),
+            };
+            match turn {
+                Ok(Turn::Next) => {}
+                Ok(Turn::Stop(reason)) => return self.stop(reason, false).await,
+                Err(Unkept::Crashed(report)) => return self.crash(report).await,
+                Err(Unkept::Ignored) => return End::NotStarted(StartError::Ignored),
+                Err(Unkept::Fenced) => return End::Fenced,
+            }
+            job = match self.take().await {
+                Ok(job) => job,
+                Err(Fenced) => return End::Fenced,
+            };
+        }
+    }
+
+    /// Puts the opening callback in hand.
+    fn open(&mut self, opening: Job<S>) -> Result<Job<S>, Fenced> {
+        let callback = opening.callback();
+        self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(InHand { callback, claim: None }))?;
+        Ok(opening)
+    }
+
+    // ---- take: K6, K9, K10
+
+    /// Waits for the next thing to do, and puts it in hand.
+    async fn take(&mut self) -> Result<Job<S>, Fenced> {
+        poll_fn(|task| self.poll_take(task)).await
+    }
+
+    fn poll_take(&mut self, task: &mut Task<'_>) -> Poll<Result<Job<S>, Fenced>> {
+        // A busy worker yields now and then like any Tokio resource, so that it can be aborted and others get their turn.
+        let coop = ready!(coop::poll_proceed(task));
+        loop {
+            let mut from_mailbox = false;
+            let taken = self.logical.cell.enter(self.epoch, |record| {
+                if let Some(reason) = record.stopping.clone() {
+                    return Ok(Job::Stop(reason));
+                }
+                if let Some(next) = record.continues.pop() {
+                    return Ok(record.begin(Callback::Continue, None, Job::Continue(next)));
+                }
+                if record.batch.is_empty() {
+                    if let Fetched::Closed(reason) = self.logical.mailbox.fetch(&mut record.batch, task) {
+                        return Ok(Job::Stop(reason));
+                    }
+                }
+                if let Some(envelope) = record.batch.pop_front() {
+                    from_mailbox = true;
+                    record.idle_until = None;
+                    record.counters.messages_in += 1;
+                    return Ok(match envelope {
+                        Envelope::Call(call, claim) => record.begin(Callback::Call, Some(claim), Job::Call(call)),
+                        Envelope::Cast(cast) => record.begin(Callback::Cast, None, Job::Cast(cast)),
+                        Envelope::Info(info) => record.begin(Callback::Info, None, Job::Info(info)),
+                    });
+                }
+                let idle_until = record.idle_until;
+                if idle_until.is_some_and(|until| until <= Instant::now()) {
+                    record.idle_until = None;
+                    return Ok(record.begin(Callback::Timeout, None, Job::Timeout));
+                }
+                Err(idle_until)
+            });
+            match taken {
+                Err(fenced) => return Poll::Ready(Err(fenced)),
+                Ok(Ok(job)) => {
+                    coop.made_progress();
+                    if from_mailbox {
+                        self.logical.mailbox.taken();
+                    }
+                    return Poll::Ready(Ok(job));
+                }
+                Ok(Err(None)) => return Poll::Pending,
+                Ok(Err(Some(until))) => ready!(self.poll_alarm(until, task)),
+            }
+        }
+    }
+
+    fn poll_alarm(&mut self, until: Instant, task: &mut Task<'_>) -> Poll<()> {
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if alarm.deadline() != until {
+            alarm.as_mut().reset(until);
+        }
+        alarm.as_mut().poll(task)
+    }
+
+    // ---- perform: K3, K7
+
+    /// Runs one callback on the working copy.
+    async fn perform(&mut self, job: Job<S>) -> Result<Next<S>, CrashReport> {
+        let place = self.place(job.callback());
+        let Self { server, state, changed, cx, scope, .. } = self;
+        let state = StateMut::new(&mut **state, changed);
+        let callback = async move {
+            match job {
+                Job::Init => server.init(state, cx).await,
+                Job::Restarted(why) => server.restarted(&why, state, cx).await,
+                Job::Call(call) => server.handle_call(call, state, cx).await,
+                Job::Cast(cast) => server.handle_cast(cast, state, cx).await,
+                Job::Info(info) => server.handle_info(info, state, cx).await,
+                Job::Continue(next) => server.handle_continue(next, state, cx).await,
+                Job::Timeout => server.handle_timeout(state, cx).await,
+                Job::Stop(reason) => Ok(Next::Stop(reason)),
+            }
+        };
+        match InCallback::new(scope, callback).await {
+            Ok(Ok(next)) => Ok(next),
+            Ok(Err(crash)) => Err(CrashReport::of_error(crash, place)),
+            Err(payload) => Err(CrashReport::of_panic(payload.as_any(), place)),
+        }
+    }
+
+    fn place(&self, callback: Callback) -> Place {
+        Place { callback, incarnation: self.epoch, version: self.cx.version }
+    }
+
+    // ---- commit: K1, K2
+
+    /// Keeps what the callback did, then releases what it said. No await in here, so no kill can fall in between.
+    fn commit(&mut self, callback: Callback, next: Next<S>) -> Result<Turn, Unkept> {
+        let mut after = Quiet::new(After::of(next, self.place(callback))?);
+        // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
+        let fresh = self.snapshot(callback)?;
+        let may_hold_replies = fresh.as_ref().is_some_and(|fresh| fresh.may_hold_replies);
+        let mut fresh = Quiet::new(fresh.map(|fresh| fresh.kept));
+
+        let Self { logical, epoch, scope, .. } = self;
+        let committed = logical.cell.commit(*epoch, |record| {
+            let replaced = fresh.take().map(|fresh| record.keep(fresh, callback));
+            let served = record.serves(callback, *epoch);
+            let claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
+            record.counters.replies_out += scope.held();
+            record.follow(&mut after, callback);
+            if after.stop.is_some() {
+                record.parting = Some(Parting { said: scope.say_later(), claim });
+                return (replaced, served, None);
+            }
+            (replaced, served, claim)
+        });
+        let (replaced, served, claim) = committed?;
+        scope.say();
+
+        // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
+        if let Some(claim) = claim {
+            self.logical.defer(claim);
+        }
+        if let Some(replaced) = replaced {
+            self.retire(replaced, may_hold_replies);
+        }
+        if let Some(nudge) = served {
+            nudge.ring();
+            self.logical.ring();
+        }
+        if after.hibernate {
+            self.shrink();
+        }
+        Ok(after.stop.take().map_or(Turn::Next, Turn::Stop))
+    }
+
+    /// K2: a snapshot of the working copy, if the callback took `&mut` to it.
+    fn snapshot(&mut self, callback: Callback) -> Result<Option<Fresh<S>>, Unkept> {
+        if !self.changed {
+            return Ok(None);
+        }
+        let (state, spare) = (&mut *self.state, self.spare.take());
+        let cloned = reply::cloned_here();
+        let taken = catch(move || {
+            if let Some(mut spare) = spare {
+                if let Some(slot) = Arc::get_mut(&mut spare) {
+                    state.snapshot_into(slot);
+                    return spare;
+                }
+            }
+            Arc::new(state.snapshot())
+        });
+        let snapshot = taken
+            .map_err(|payload| Unkept::Crashed(CrashReport::of_panic(payload.as_any(), self.place(callback))))?;
+        self.changed = false;
+        let kept = Kept::new(snapshot, self.cx.version + 1, self.epoch);
+        Ok(Some(Fresh { kept, may_hold_replies: reply::cloned_here() != cloned }))
+    }
+
+    /// Lets go of the snapshot that is not kept any more, or saves it for the next one to be written into.
+    fn retire(&mut self, replaced: Replaced<S>, fresh_may_hold_replies: bool) {
+        self.cx.version += 1;
+        let may_hold_replies = mem::replace(&mut self.kept_may_hold_replies, fresh_may_hold_replies);
+        let Replaced { nudge, retired } = replaced;
+        if may_hold_replies || self.logical.options.poison != Poison::Stop {
+            drop_quietly(retired);
+        } else {
+            *self.spare = retired;
+        }
+        nudge.into_iter().for_each(Nudge::ring);
+    }
+
+    // ---- the ends
+
+    /// The callback crashed: nothing of it is kept or said (K3), and its caller is told at once (K7).
+    async fn crash(&mut self, report: CrashReport) -> End {
+        let in_hand = self.logical.cell.enter(self.epoch, |record| {
+            record.life.died = Some(Instant::now());
+            record.in_hand.take()
+        });
+        let Ok(in_hand) = in_hand else { return End::Fenced };
+        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
+            claim.fail(CallError::Crashed(report.clone()));
+        }
+        self.scope.forget();
+        let reason = ExitReason::Crashed(report.clone());
+        match report.callback() {
+            Callback::Init => return End::NotStarted(StartError::Init(report)),
+            // As in OTP, what never began to serve does not terminate.
+            Callback::Restarted => return End::Died { reason, report },
+            _ => {}
+        }
+        // K3: the working copy is thrown away; `terminate` sees what is kept.
+        let kept = self.logical.cell.look(|record| record.kept.clone());
+        match catch(|| S::State::restore(&kept)) {
+            Ok(state) => self.state = Quiet::new(state),
+            Err(_) => return End::Died { reason, report },
+        }
+        drop_quietly(kept);
+        match self.terminate(&reason).await {
+            Ok(()) => End::Died { reason, report },
+            Err(Unkept::Crashed(report)) => End::Died { reason: ExitReason::Crashed(report.clone()), report },
+            Err(_) => End::Fenced,
+        }
+    }
+
+    /// The incarnation ends in good order. `ordered`: and with it the logical server, whatever the reason.
+    async fn stop(&mut self, reason: ExitReason, ordered: bool) -> End {
+        let reason = reason.at(self.place(Callback::Terminate));
+        let terminated = self.terminate(&reason).await;
+        let parting = self.logical.cell.look(|record| record.parting.take());
+        if let Some(Parting { said, claim }) = parting {
+            drop(said);
+            claim.into_iter().for_each(|claim| self.logical.defer(claim));
+        }
+        let reason = match terminated {
+            Ok(()) => reason,
+            Err(Unkept::Crashed(report)) => ExitReason::Crashed(report),
+            Err(_) => return End::Fenced,
+        };
+        if ordered || !reason.is_abnormal() {
+            return End::Stopped(reason);
+        }
+        let report = match &reason {
+            ExitReason::Crashed(report) => report.clone(),
+            other => CrashReport::new(CrashKind::Error, format!("stopped: {other}"), self.place(Callback::Terminate)),
+        };
+        End::Died { reason, report }
+    }
+
+    /// Runs `terminate`. Its replies go out when it has returned.
+    async fn terminate(&mut self, reason: &ExitReason) -> Result<(), Unkept> {
+        let in_hand = InHand { callback: Callback::Terminate, claim: None };
+        self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(in_hand))?;
+        let Self { server, state, changed, cx, scope, .. } = self;
+        let state = StateMut::new(&mut **state, changed);
+        let terminated = InCallback::new(scope, async move { server.terminate(reason, state, cx).await }).await;
+        if let Err(payload) = terminated {
+            scope.forget();
+            let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Terminate));
+            tracing::error!(server = %self.logical.label(), %report, "terminate panicked");
+            return Err(Unkept::Crashed(report));
+        }
+        self.logical.cell.enter(self.epoch, |record| record.in_hand = None)?;
+        self.scope.say();
+        Ok(())
+    }
+
+    /// Frees what memory can be freed.
+    fn shrink(&mut self) {
+        self.alarm = None;
+        self.scope.shrink();
+        drop_quietly(self.spare.take());
+        self.logical.mailbox.shrink();
+        self.logical.cell.look(|record| record.batch.shrink_to_fit());
+    }
+}
+
+/// A snapshot that was just taken.
+struct Fresh<S: GenServer> {
+    kept: Kept<S>,
+    may_hold_replies: bool,
+}
+
+/// What a callback wants to come after it.
+pub(crate) struct After<S: GenServer> {
+    pub(crate) next: Option<S::Continue>,
+    pub(crate) idle_until: Option<Instant>,
+    pub(crate) stop: Option<ExitReason>,
+    hibernate: bool,
+}
+
+impl<S: GenServer> After<S> {
+    fn of(next: Next<S>, place: Place) -> Result<Self, Unkept> {
+        let mut after = Self { next: None, idle_until: None, stop: None, hibernate: false };
+        let error = |message: String| Unkept::Crashed(CrashReport::new(CrashKind::Error, message, place));
+        match next {
+            Next::Wait => {}
+            Next::Continue(next) => after.next = Some(next),
+            // A deadline that the clock cannot express never comes.
+            Next::Timeout(wait) => after.idle_until = Instant::now().checked_add(wait),
+            Next::Hibernate => after.hibernate = true,
+            Next::Stop(reason) if place.callback == Callback::Init => {
+                return Err(error(format!("init stopped: {reason}")));
+            }
+            Next::Stop(reason) => after.stop = Some(reason),
+            Next::Ignore if place.callback == Callback::Init => return Err(Unkept::Ignored),
+            Next::Ignore => return Err(error("`Next::Ignore` is for `init` only".into())),
+        }
+        Ok(after)
+    }
+}
+
+impl<S: GenServer> Job<S> {
+    fn callback(&self) -> Callback {
+        match self {
+            Self::Init => Callback::Init,
+            Self::Restarted(_) => Callback::Restarted,
+            Self::Call(_) => Callback::Call,
+            Self::Cast(_) => Callback::Cast,
+            Self::Info(_) => Callback::Info,
+            Self::Continue(_) => Callback::Continue,
+            Self::Timeout => Callback::Timeout,
+            Self::Stop(_) => Callback::Terminate,
+        }
+    }
+}
