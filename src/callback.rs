@@ -41,7 +41,8 @@ impl<F: Future> Future for InCallback<'_, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let polled = this.scope.enter(|| {
-            let callback = this.callback.as_mut().as_pin_mut().expect("a callback is not polled after its end");
+            let callback =
+                this.callback.as_mut().as_pin_mut().expect("a callback is not polled after its end");
             let polled = callback.poll(cx);
             if polled.is_ready() {
                 // What the callback still owns is dropped as a part of it: if that panics, it has crashed.

@@ -90,3 +90,6 @@ impl<T> Cell<T> {
         self.inner.lock().refused
     }
 }
+
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;

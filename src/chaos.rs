@@ -38,7 +38,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # }
     /// ```
     pub fn chaos(&self) -> Chaos<'_, S> {
-        Chaos { logical: self.logical() }
+        Chaos { logical: &self.logical }
     }
 }
 

@@ -143,7 +143,8 @@ impl CrashReport {
 
     pub(crate) fn of_error(crash: Crash, place: Place) -> Self {
         // The user's `Display` and `Drop` may panic, too.
-        let message = catch(|| crash.to_string()).unwrap_or_else(|_| "an error whose Display panicked".into());
+        let message =
+            catch(|| crash.to_string()).unwrap_or_else(|_| "an error whose Display panicked".into());
         drop_quietly(crash);
         Self::new(CrashKind::Error, message, place)
     }
@@ -200,7 +201,10 @@ impl fmt::Display for CrashReport {
             CrashKind::Error => "failed",
             CrashKind::Kill => "was killed",
         };
-        write!(f, "incarnation {incarnation} {how} in {callback}: {message} (rolled back to version {version})")
+        write!(
+            f,
+            "incarnation {incarnation} {how} in {callback}: {message} (rolled back to version {version})"
+        )
     }
 }
 

@@ -50,48 +50,53 @@ pub(crate) enum Fed<S: GenServer> {
 
 impl<S: GenServer> Feed<S> {
     pub(crate) fn new(heard: bool) -> Self {
-        Self { events: VecDeque::new(), seen: None, heard, closed: false, attended: false, keeper: None, stall: None }
+        Self {
+            events: VecDeque::new(),
+            seen: None,
+            heard,
+            closed: false,
+            attended: false,
+            keeper: None,
+            stall: None,
+        }
     }
 
     /// Queues an event, if anybody listens.
-    pub(crate) fn push(&mut self, event: Event<S>) -> Nudge<S> {
+    pub(crate) fn push(&mut self, event: impl FnOnce() -> Event<S>) -> Nudge<S> {
         if !self.heard {
-            return Nudge { keeper: None, unsaid: Some(event) };
+            return Nudge::NONE;
         }
-        let unsaid = if self.events.len() < CAPACITY { Err(event) } else { self.merge(event) };
-        let unsaid = match unsaid {
-            Ok(merged) => Some(merged),
-            Err(event) => {
+        let merged = match event() {
+            Event::Changed { kept, callback, .. } if self.events.len() >= CAPACITY => {
+                self.merge(kept, callback)
+            }
+            event => {
                 self.events.push_back(event);
                 None
             }
         };
-        Nudge { keeper: self.keeper.take(), unsaid }
+        Nudge { keeper: self.keeper.take(), merged }
     }
 
-    /// Merges a change into the newest event if that is a change too, and gives back what it replaced.
-    fn merge(&mut self, event: Event<S>) -> Result<Event<S>, Event<S>> {
-        match (self.events.back_mut(), event) {
-            (Some(newest @ Event::Changed { .. }), Event::Changed { kept, callback, .. }) => {
-                let Event::Changed { lagged, .. } = newest else { unreachable!("matched a line ago") };
-                let lagged = *lagged + 1;
-                Ok(mem::replace(newest, Event::Changed { kept, callback, lagged }))
-            }
-            (_, event) => Err(event),
+    /// Merges a change into the newest event if that is a change too, and gives back the state that nobody will see.
+    fn merge(&mut self, newer: Kept<S>, by: Callback) -> Option<Kept<S>> {
+        if let Some(Event::Changed { kept, callback, lagged }) = self.events.back_mut() {
+            *lagged += 1;
+            *callback = by;
+            return Some(mem::replace(kept, newer));
         }
+        self.events.push_back(Event::Changed { kept: newer, callback: by, lagged: 0 });
+        None
     }
 
     /// Queues the last event, if there is to be one, and says that no more will come. Only the first end counts.
     /// Tells whether a keeper is there to hear of it.
     pub(crate) fn end(&mut self, last: Option<Event<S>>) -> (Nudge<S>, bool) {
         if mem::replace(&mut self.closed, true) {
-            return (Nudge { keeper: None, unsaid: last }, true);
+            return (Nudge::NONE, true);
         }
-        let nudge = match last {
-            Some(last) => self.push(last),
-            None => Nudge { keeper: self.keeper.take(), unsaid: None },
-        };
-        (Nudge { keeper: nudge.keeper.or_else(|| self.keeper.take()), ..nudge }, self.attended)
+        self.events.extend(last.filter(|_| self.heard));
+        (Nudge { keeper: self.keeper.take(), merged: None }, self.attended)
     }
 
     /// A keeper takes over, or leaves. Tells whether the feed is closed: who leaves a closed feed has to finish it.
@@ -101,9 +106,10 @@ impl<S: GenServer> Feed<S> {
     }
 
     /// Makes the keeper do nothing for `pause`.
+    #[cfg(feature = "chaos")]
     pub(crate) fn stall(&mut self, pause: Duration) -> Nudge<S> {
         self.stall = Some(pause);
-        Nudge { keeper: self.keeper.take(), unsaid: None }
+        Nudge { keeper: self.keeper.take(), merged: None }
     }
 
     /// The next event for the keeper, which is woken by `waker` once there is one.
@@ -130,16 +136,20 @@ impl<S: GenServer> Feed<S> {
 #[must_use = "the keeper is woken by `ring`"]
 pub(crate) struct Nudge<S: GenServer> {
     keeper: Option<Waker>,
-    /// An event that nobody will hear, or that was merged into another.
-    unsaid: Option<Event<S>>,
+    /// A state that was merged away.
+    merged: Option<Kept<S>>,
 }
 
 impl<S: GenServer> Nudge<S> {
+    const NONE: Self = Self { keeper: None, merged: None };
+
     /// Wakes the keeper if it has something to do.
     pub(crate) fn ring(self) {
         if let Some(keeper) = self.keeper {
             keeper.wake();
         }
-        drop_quietly(self.unsaid);
+        if let Some(merged) = self.merged {
+            drop_quietly(merged);
+        }
     }
 }

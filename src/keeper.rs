@@ -30,10 +30,11 @@ impl<S: GenServer> Keeper<S> {
     /// Tells event after event, until there will be no more.
     pub(crate) async fn run(self) {
         loop {
-            let fed = poll_fn(|task| match self.logical.cell.look(|record| record.feed.pull(Some(task.waker()))) {
-                Fed::Nothing => Poll::Pending,
-                fed => Poll::Ready(fed),
-            });
+            let fed =
+                poll_fn(|task| match self.logical.cell.look(|record| record.feed.pull(Some(task.waker()))) {
+                    Fed::Nothing => Poll::Pending,
+                    fed => Poll::Ready(fed),
+                });
             match fed.await {
                 // No await between taking an event and telling it: a kill of this task cannot lose one.
                 Fed::Event(event, seen) => tell(&self.logical, event, seen),

@@ -159,14 +159,20 @@ impl<S: GenServer> fmt::Debug for StateChanged<'_, S> {
 impl<S: GenServer> fmt::Debug for Crashed<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { report, state: _, abandoned } = self;
-        f.debug_struct("Crashed").field("report", report).field("abandoned", abandoned).finish_non_exhaustive()
+        f.debug_struct("Crashed")
+            .field("report", report)
+            .field("abandoned", abandoned)
+            .finish_non_exhaustive()
     }
 }
 
 impl<S: GenServer> fmt::Debug for Restarted<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { incarnation, took, server: _ } = self;
-        f.debug_struct("Restarted").field("incarnation", incarnation).field("took", took).finish_non_exhaustive()
+        f.debug_struct("Restarted")
+            .field("incarnation", incarnation)
+            .field("took", took)
+            .finish_non_exhaustive()
     }
 }
 

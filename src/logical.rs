@@ -1,6 +1,12 @@
 //! The logical server: what a [`ServerRef`](crate::ServerRef) names and what the three tasks of its subtree share.
 
-use std::{collections::VecDeque, fmt, pin::pin, sync::{Arc, Weak}, task::Waker};
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::pin,
+    sync::{Arc, Weak},
+    task::Waker,
+};
 
 use tokio::{sync::Notify, time::Instant};
 

@@ -117,14 +117,16 @@ impl<M> Mailbox<M> {
         if !matches!(inbox.intake, Intake::Open) {
             return Err(Dismissed { message, intake: inbox.intake.clone() });
         }
-        let place = Arc::new(Place { inner: Mutex::new(InLine { message: Some(message), fate: Fate::Waiting, waker: None }) });
+        let place = Arc::new(Place {
+            inner: Mutex::new(InLine { message: Some(message), fate: Fate::Waiting, waker: None }),
+        });
         inbox.line.push_back(place.clone());
         // Room may have come between the two locks.
         let admitted = inbox.admit(self.capacity);
         let worker = if admitted.is_empty() { None } else { inbox.worker.take() };
         drop(inbox);
         wake(worker);
-        admitted.into_iter().for_each(|waker| wake(waker));
+        admitted.into_iter().for_each(wake);
         Ok(Ticket { mailbox: self, place })
     }
 
@@ -158,7 +160,7 @@ impl<M> Mailbox<M> {
         inbox.queued -= 1;
         let admitted = inbox.admit(self.capacity);
         drop(inbox);
-        admitted.into_iter().for_each(|waker| wake(waker));
+        admitted.into_iter().for_each(wake);
     }
 
     /// Takes nothing in any more: what is queued will be handled, then the server ends with `reason`. The first reason
@@ -173,7 +175,7 @@ impl<M> Mailbox<M> {
         let line = inbox.dismiss();
         drop(inbox);
         wake(worker);
-        line.into_iter().for_each(|waker| wake(waker));
+        line.into_iter().for_each(wake);
     }
 
     /// The server is over: takes nothing in any more, and gives back what is queued beside the batch.
@@ -185,7 +187,7 @@ impl<M> Mailbox<M> {
         let worker = inbox.worker.take();
         let line = inbox.dismiss();
         drop((inbox, worker));
-        line.into_iter().for_each(|waker| wake(waker));
+        line.into_iter().for_each(wake);
         queued
     }
 
@@ -324,3 +326,6 @@ impl<M> Drop for Ticket<'_, M> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;

@@ -202,6 +202,9 @@ impl<S: GenServer> Deref for Kept<S> {
 impl<S: GenServer> fmt::Debug for Kept<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { snapshot: _, version, incarnation } = self;
-        f.debug_struct("Kept").field("version", version).field("incarnation", incarnation).finish_non_exhaustive()
+        f.debug_struct("Kept")
+            .field("version", version)
+            .field("incarnation", incarnation)
+            .finish_non_exhaustive()
     }
 }

@@ -175,12 +175,11 @@ impl<S: GenServer> Record<S> {
 
     /// Notes that a callback of incarnation `epoch` went well, and that it serves if that was its first.
     pub(crate) fn serves(&mut self, callback: Callback, epoch: u64) -> Option<Nudge<S>> {
-        let event = match callback {
-            Callback::Init => Event::Started { kept: self.kept.clone() },
+        let took = match callback {
+            Callback::Init => None,
             Callback::Restarted => {
                 self.counters.restarts += 1;
-                let took = self.life.died.take().map_or(Duration::ZERO, |died| died.elapsed());
-                Event::Restarted { incarnation: epoch, took }
+                Some(self.life.died.take().map_or(Duration::ZERO, |died| died.elapsed()))
             }
             _ => {
                 self.life.proven = true;
@@ -189,7 +188,10 @@ impl<S: GenServer> Record<S> {
         };
         self.life.phase = Phase::Running;
         self.life.serving = epoch;
-        Some(self.feed.push(event))
+        Some(self.feed.push(|| match took {
+            None => Event::Started { kept: self.kept.clone() },
+            Some(took) => Event::Restarted { incarnation: epoch, took },
+        }))
     }
 
     /// Keeps `fresh` from now on.
@@ -198,7 +200,7 @@ impl<S: GenServer> Record<S> {
         let old = mem::replace(&mut self.kept, fresh);
         // What `init` did to the state is told by `started`.
         let nudge = (callback != Callback::Init)
-            .then(|| self.feed.push(Event::Changed { kept: self.kept.clone(), callback, lagged: 0 }));
+            .then(|| self.feed.push(|| Event::Changed { kept: self.kept.clone(), callback, lagged: 0 }));
         let retired = match &mut self.fallback {
             Fallback::None => Some(old),
             Fallback::Initial(initial) if callback == Callback::Init => {

@@ -115,7 +115,7 @@ impl<T> fmt::Debug for Reply<T> {
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
-        self.slot.give_up();
+        self.slot.unclaim();
     }
 }
 
@@ -233,7 +233,10 @@ enum Answer<T> {
     None,
     /// Sent inside a callback of this epoch that has not committed yet. Not an answer so far: whoever answers for good
     /// before it is released wins.
-    Held { epoch: u64, value: T },
+    Held {
+        epoch: u64,
+        value: T,
+    },
     Given(Result<T, CallError>),
     /// Taken by the caller, or the caller is gone.
     Gone,
@@ -303,7 +306,7 @@ impl<T> Slot<T> {
         None
     }
 
-    fn give_up(&self) {
+    fn unclaim(&self) {
         if self.claims.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.orphaned();
         }
@@ -345,7 +348,7 @@ impl<T: Send + 'static> AnySlot for Slot<T> {
     }
 
     fn give_up(&self) {
-        Slot::give_up(self);
+        self.unclaim();
     }
 
     fn claims(&self) -> &AtomicUsize {
@@ -354,4 +357,4 @@ impl<T: Send + 'static> AnySlot for Slot<T> {
 }
 
 #[cfg(all(test, any(loom, shuttle)))]
-mod model_tests;
+mod models;

@@ -3,7 +3,7 @@
 //! Two things hang on it. A reply sent from inside a callback of its own server is *held* here until the callback commits
 //! (K1), and a server that calls itself is told so at once instead of timing out.
 
-use std::{cell::RefCell, fmt, mem, sync::Arc};
+use std::{cell::Cell, fmt, mem, sync::Arc};
 
 use crate::{
     contain::{Payload, catch},
@@ -12,7 +12,8 @@ use crate::{
 };
 
 thread_local! {
-    static ACTIVE: RefCell<Option<Active>> = const { RefCell::new(None) };
+    /// The callback this thread is in. Taken out while it is looked at.
+    static ACTIVE: Cell<Option<Box<Active>>> = const { Cell::new(None) };
 }
 
 struct Active {
@@ -25,20 +26,20 @@ struct Active {
 pub(crate) struct Scope {
     epoch: u64,
     /// `None` only while entered.
-    active: Option<Active>,
+    active: Option<Box<Active>>,
 }
 
 impl Scope {
     pub(crate) fn new(server: ServerId, epoch: u64) -> Self {
-        Self { epoch, active: Some(Active { server, epoch, held: Vec::new() }) }
+        Self { epoch, active: Some(Box::new(Active { server, epoch, held: Vec::new() })) }
     }
 
     /// Runs `f` as a part of a callback of this server; a panic comes back as its payload.
     pub(crate) fn enter<R>(&mut self, f: impl FnOnce() -> R) -> Result<R, Payload> {
         // Scopes nest: a callback may block on a runtime of its own that runs another server's callback.
-        let outer = ACTIVE.with(|active| mem::replace(&mut *active.borrow_mut(), self.active.take()));
+        let outer = ACTIVE.replace(self.active.take());
         let result = catch(f);
-        self.active = ACTIVE.with(|active| mem::replace(&mut *active.borrow_mut(), outer));
+        self.active = ACTIVE.replace(outer);
         result
     }
 
@@ -113,18 +114,21 @@ pub(crate) fn is_inside(server: ServerId) -> bool {
 
 /// The epoch of the callback of `server` this code runs in.
 pub(crate) fn epoch_inside(server: ServerId) -> Option<u64> {
-    let inside = |active: &RefCell<Option<Active>>| {
-        active.borrow().as_ref().filter(|active| active.server == server).map(|active| active.epoch)
-    };
-    // The thread may be on its way out, in which case no callback runs on it.
-    ACTIVE.try_with(inside).ok().flatten()
+    look(|active| (active.server == server).then_some(active.epoch)).flatten()
 }
 
 /// Puts a slot that holds an answer into the scope it was sent from.
 pub(crate) fn hold(slot: Arc<dyn AnySlot>) {
-    ACTIVE.with(|active| {
-        if let Some(active) = &mut *active.borrow_mut() {
-            active.held.push(slot);
-        }
-    });
+    look(|active| active.held.push(slot));
+}
+
+fn look<R>(f: impl FnOnce(&mut Active) -> R) -> Option<R> {
+    // A thread that is on its way out runs no callback.
+    let look = |cell: &Cell<Option<Box<Active>>>| {
+        let mut active = cell.take();
+        let seen = active.as_deref_mut().map(f);
+        cell.set(active);
+        seen
+    };
+    ACTIVE.try_with(look).ok().flatten()
 }

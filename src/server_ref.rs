@@ -25,7 +25,7 @@ use crate::{
 ///
 /// Dropping all handles does not stop a server, as in OTP; [`into_guard`](Self::into_guard) gives one whose drop does.
 pub struct ServerRef<S: GenServer> {
-    logical: Arc<Logical<S>>,
+    pub(crate) logical: Arc<Logical<S>>,
 }
 
 /// Where a server is in its life.
@@ -45,10 +45,6 @@ pub enum Status {
 impl<S: GenServer> ServerRef<S> {
     pub(crate) fn new(logical: Arc<Logical<S>>) -> Self {
         Self { logical }
-    }
-
-    pub(crate) fn logical(&self) -> &Logical<S> {
-        &self.logical
     }
 
     /// Sends a request and waits for the answer, for 5 s unless the [spec](crate::ServerSpec::call_timeout) or
@@ -153,7 +149,11 @@ impl<S: GenServer> ServerRef<S> {
         }
     }
 
-    fn try_post<M>(&self, envelope: Envelope<S>, unwrap: fn(Envelope<S>) -> M) -> Result<(), TrySendError<M>> {
+    fn try_post<M>(
+        &self,
+        envelope: Envelope<S>,
+        unwrap: fn(Envelope<S>) -> M,
+    ) -> Result<(), TrySendError<M>> {
         self.logical.mailbox.try_push(envelope).map_err(|refused| match refused {
             Refused::Full(envelope) => TrySendError::Full(unwrap(envelope)),
             Refused::Closed(dismissed) => TrySendError::NoProc(unwrap(dismissed.message)),
@@ -291,7 +291,10 @@ impl<S: GenServer> Clone for ServerRef<S> {
 
 impl<S: GenServer> fmt::Debug for ServerRef<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerRef").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("ServerRef")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 

@@ -67,7 +67,11 @@ struct Death {
 type Finale = Result<ExitReason, StartError>;
 
 impl<S: GenServer> Supervisor<S> {
-    pub(crate) fn new(logical: Arc<Logical<S>>, factory: Quiet<Factory<S>>, initial: Quiet<S::State>) -> Self {
+    pub(crate) fn new(
+        logical: Arc<Logical<S>>,
+        factory: Quiet<Factory<S>>,
+        initial: Quiet<S::State>,
+    ) -> Self {
         let options = &logical.options;
         Self {
             budget: Budget::new(options.max_restarts, options.within),
@@ -202,7 +206,12 @@ impl<S: GenServer> Supervisor<S> {
         let in_hand = self.logical.cell.fence(|record, _| record.in_hand.take()).flatten();
         let (killed, kill, proven, starting) = self.logical.cell.look(|record| {
             let life = &mut record.life;
-            (life.killed.take(), life.kill, mem::take(&mut life.proven), matches!(life.phase, Phase::Starting))
+            (
+                life.killed.take(),
+                life.kill,
+                mem::take(&mut life.proven),
+                matches!(life.phase, Phase::Starting),
+            )
         });
         let abandoned = matches!(end, End::Abandoned);
         let (reason, report) = match end {
@@ -210,7 +219,8 @@ impl<S: GenServer> Supervisor<S> {
             End::Stopped(reason) if !kill => return Err(Ok(reason)),
             End::Died { reason, report } => (reason, report),
             End::Fenced | End::Abandoned | End::Stopped(_) => {
-                let killed = killed.unwrap_or_else(|| CrashReport::new(CrashKind::Kill, "its task was cancelled", place));
+                let killed = killed
+                    .unwrap_or_else(|| CrashReport::new(CrashKind::Kill, "its task was cancelled", place));
                 (ExitReason::Killed, killed)
             }
         };
@@ -235,7 +245,11 @@ impl<S: GenServer> Supervisor<S> {
             record.life.phase = Phase::Restarting;
             record.counters.crashes += 1;
             record.counters.zombies += u64::from(abandoned);
-            record.feed.push(Event::Crashed { report: report.clone(), kept: record.kept.clone(), abandoned })
+            record.feed.push(|| Event::Crashed {
+                report: report.clone(),
+                kept: record.kept.clone(),
+                abandoned,
+            })
         });
         nudge.ring();
         if self.zombies.len() > self.logical.options.max_zombies {
@@ -324,7 +338,9 @@ impl<S: GenServer> Supervisor<S> {
             self.zombies.retain(|zombie| !zombie.is_finished());
             loop {
                 let deadline = self.logical.next_deadline();
-                let Some(earliest) = [until, deadline].into_iter().flatten().min() else { return Poll::Pending };
+                let Some(earliest) = [until, deadline].into_iter().flatten().min() else {
+                    return Poll::Pending;
+                };
                 ready!(self.poll_alarm(earliest, task));
                 let now = Instant::now();
                 self.logical.expire_deadlines(now);
@@ -391,7 +407,12 @@ impl<S: GenServer> Drop for Supervisor<S> {
             keeper::tell_the_rest(logical);
         }
         let served = logical.cell.look(|record| record.life.serving > 0);
-        let report = || CrashReport::new(CrashKind::Kill, "its supervisor was killed", self.place(Callback::Init));
-        logical.over(if served { Phase::Terminated(reason) } else { Phase::Failed(StartError::Init(report())) });
+        let report =
+            || CrashReport::new(CrashKind::Kill, "its supervisor was killed", self.place(Callback::Init));
+        logical.over(if served {
+            Phase::Terminated(reason)
+        } else {
+            Phase::Failed(StartError::Init(report()))
+        });
     }
 }

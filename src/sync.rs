@@ -39,3 +39,37 @@ mod model {
         }
     }
 }
+
+/// What the models of the primitives share: run every schedule, or very many of them.
+#[cfg(all(test, any(loom, shuttle)))]
+pub(crate) mod check {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[cfg(loom)]
+    pub(crate) use loom::{future::block_on, thread::spawn};
+    #[cfg(shuttle)]
+    pub(crate) use shuttle::{future::block_on, thread::spawn};
+
+    /// Runs `model` under every schedule with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
+    #[cfg(loom)]
+    pub(crate) fn holds(model: impl Fn() + Send + Sync + 'static) {
+        let mut every = loom::model::Builder::new();
+        every.preemption_bound = every.preemption_bound.or(Some(2));
+        every.check(model);
+    }
+
+    /// Runs `model` under random schedules, and under those that a few preemptions at bad moments make (PCT).
+    #[cfg(shuttle)]
+    pub(crate) fn holds(model: impl Fn() + Send + Sync + 'static) {
+        let model = std::sync::Arc::new(model);
+        let again = model.clone();
+        shuttle::check_random(move || again(), 20_000);
+        shuttle::check_pct(move || model(), 20_000, 3);
+    }
+
+    /// Shows that the checker finds the fault in `model`, so that its silence about the others means something.
+    pub(crate) fn is_found_broken(model: impl Fn() + Send + Sync + 'static) {
+        let found = catch_unwind(AssertUnwindSafe(|| holds(model)));
+        assert!(found.is_err(), "the seeded bug was not found");
+    }
+}

@@ -3,7 +3,7 @@
 use tokio::task::AbortHandle;
 
 #[derive(Debug, Default)]
-#[cfg_attr(not(feature = "chaos"), expect(dead_code, reason = "read by `chaos` only"))]
+#[cfg_attr(not(feature = "chaos"), allow(dead_code, reason = "read by `chaos` only"))]
 pub(crate) struct Tasks {
     pub(crate) supervisor: Option<AbortHandle>,
     pub(crate) keeper: Option<AbortHandle>,

@@ -116,7 +116,8 @@ pub(crate) async fn live<S: GenServer>(
         None => match catch(|| S::State::restore(&kept)) {
             Ok(state) => Quiet::new(state),
             Err(payload) => {
-                let place = Place { callback: Callback::Restarted, incarnation: epoch, version: kept.version() };
+                let place =
+                    Place { callback: Callback::Restarted, incarnation: epoch, version: kept.version() };
                 let report = CrashReport::of_panic(payload.as_any(), place);
                 return End::Died { reason: ExitReason::Crashed(report.clone()), report };
             }
@@ -170,7 +171,9 @@ impl<S: GenServer> Worker<S> {
     /// Puts the opening callback in hand.
     fn open(&mut self, opening: Job<S>) -> Result<Job<S>, Fenced> {
         let callback = opening.callback();
-        self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(InHand { callback, claim: None }))?;
+        self.logical
+            .cell
+            .enter(self.epoch, |record| record.in_hand = Some(InHand { callback, claim: None }))?;
         Ok(opening)
     }
 
@@ -203,7 +206,9 @@ impl<S: GenServer> Worker<S> {
                     record.idle_until = None;
                     record.counters.messages_in += 1;
                     return Ok(match envelope {
-                        Envelope::Call(call, claim) => record.begin(Callback::Call, Some(claim), Job::Call(call)),
+                        Envelope::Call(call, claim) => {
+                            record.begin(Callback::Call, Some(claim), Job::Call(call))
+                        }
                         Envelope::Cast(cast) => record.begin(Callback::Cast, None, Job::Cast(cast)),
                         Envelope::Info(info) => record.begin(Callback::Info, None, Job::Info(info)),
                     });
@@ -272,11 +277,11 @@ impl<S: GenServer> Worker<S> {
 
     /// Keeps what the callback did, then releases what it said. No await in here, so no kill can fall in between.
     fn commit(&mut self, callback: Callback, next: Next<S>) -> Result<Turn, Unkept> {
-        let mut after = Quiet::new(After::of(next, self.place(callback))?);
+        let mut after = After::of(next, self.place(callback))?;
         // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
         let fresh = self.snapshot(callback)?;
         let may_hold_replies = fresh.as_ref().is_some_and(|fresh| fresh.may_hold_replies);
-        let mut fresh = Quiet::new(fresh.map(|fresh| fresh.kept));
+        let mut fresh = fresh.map(|fresh| fresh.kept);
 
         let Self { logical, epoch, scope, .. } = self;
         let committed = logical.cell.commit(*epoch, |record| {
@@ -291,7 +296,10 @@ impl<S: GenServer> Worker<S> {
             }
             (replaced, served, claim)
         });
-        let (replaced, served, claim) = committed?;
+        let Ok((replaced, served, claim)) = committed else {
+            drop_quietly((after, fresh));
+            return Err(Unkept::Fenced);
+        };
         scope.say();
 
         // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
@@ -327,8 +335,9 @@ impl<S: GenServer> Worker<S> {
             }
             Arc::new(state.snapshot())
         });
-        let snapshot = taken
-            .map_err(|payload| Unkept::Crashed(CrashReport::of_panic(payload.as_any(), self.place(callback))))?;
+        let snapshot = taken.map_err(|payload| {
+            Unkept::Crashed(CrashReport::of_panic(payload.as_any(), self.place(callback)))
+        })?;
         self.changed = false;
         let kept = Kept::new(snapshot, self.cx.version + 1, self.epoch);
         Ok(Some(Fresh { kept, may_hold_replies: reply::cloned_here() != cloned }))
@@ -400,7 +409,11 @@ impl<S: GenServer> Worker<S> {
         }
         let report = match &reason {
             ExitReason::Crashed(report) => report.clone(),
-            other => CrashReport::new(CrashKind::Error, format!("stopped: {other}"), self.place(Callback::Terminate)),
+            other => CrashReport::new(
+                CrashKind::Error,
+                format!("stopped: {other}"),
+                self.place(Callback::Terminate),
+            ),
         };
         End::Died { reason, report }
     }
@@ -411,7 +424,8 @@ impl<S: GenServer> Worker<S> {
         self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(in_hand))?;
         let Self { server, state, changed, cx, scope, .. } = self;
         let state = StateMut::new(&mut **state, changed);
-        let terminated = InCallback::new(scope, async move { server.terminate(reason, state, cx).await }).await;
+        let terminated =
+            InCallback::new(scope, async move { server.terminate(reason, state, cx).await }).await;
         if let Err(payload) = terminated {
             scope.forget();
             let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Terminate));
