@@ -1,4 +1,92 @@
-//! Servers whose state survives their crashes.
+//! Tokio servers whose state survives their crashes.
+//!
+//! > acknowledged ⇒ kept.  crashed ⇒ not applied.  queued ⇒ still served.
+//!
+//! Write a [`GenServer`] with no error handling at all and let it crash: by a panic, by `?`, by a kill. A few microseconds
+//! later it is there again, at the same address, with the state of its last good callback and with every queued message
+//! still in line.
+//!
+//! ```
+//! use undying::{CallError, Context, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut};
+//!
+//! #[derive(Clone)]
+//! struct Counter;
+//!
+//! impl GenServer for Counter {
+//!     type State = u64; //                 survives
+//!     type Call = (String, Reply<u64>);
+//!     type Cast = Never;
+//!     type Info = Never;
+//!     type Continue = Never;
+//!
+//!     async fn handle_call(&mut self, (by, reply): Self::Call, mut total: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+//!         *total += 1_000_000;
+//!         *total += by.parse::<u64>()?; // crashes on bad input, with the work half done
+//!         *total -= 1_000_000;
+//!         reply.send(*total);
+//!         Ok(Next::Wait)
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let counter = ServerSpec::new(Counter, 0).start().await.unwrap();
+//! assert_eq!(counter.call(|reply| ("7".into(), reply)).await.unwrap(), 7);
+//! assert!(matches!(counter.call(|reply| ("x".into(), reply)).await, Err(CallError::Crashed(_))));
+//! assert_eq!(counter.call(|reply| ("3".into(), reply)).await.unwrap(), 10);
+//! # }
+//! ```
+//!
+//! # What survives a crash
+//!
+//! | | a crash of a callback, a kill of the worker | the logical end |
+//! | --- | --- | --- |
+//! | [`State`](GenServer::State), as of the last callback that returned `Ok` | yes | given back by [`stop`](ServerRef::stop) |
+//! | queued messages, in order | yes | their callers get [`Stopped`](CallError::Stopped) |
+//! | the message whose callback crashed | no: it is not run again | no |
+//! | a pending [`Next::Continue`], the deadline of a [`Next::Timeout`] | yes | no |
+//! | a [`Reply`] that lives in the state | yes | its caller gets `Stopped` |
+//! | [`ServerRef`]s, the name, the restart budget | yes | the name is free |
+//! | `&mut self`: connections, caches | no: each incarnation has its own | no |
+//! | what an `Arc` in `self` shares | yes, and it is not rolled back | as long as it is held |
+//!
+//! # How it works
+//!
+//! A *logical server* is what a [`ServerRef`] names. Three tasks make it up: the **worker** runs one callback at a time on
+//! a working copy of the state and commits after each; the **keeper** tells [`Listener`]s what was committed; the
+//! **supervisor** starts the next *incarnation* of the worker from what was committed last, and ends the whole when it
+//! crashes more often than its budget allows. The kept state belongs to none of the three.
+//!
+//! # Guarantees
+//!
+//! * **Acknowledged means kept.** If a call returned `Ok`, every later incarnation starts from the state the answer was
+//!   computed with, or from a later one.
+//! * **Crashed means not applied.** Nothing of a callback that crashed is in the kept state, and none of its answers were
+//!   heard.
+//! * **At most once.** A message is handled once or not at all; those behind one that crashed are kept, in order.
+//! * **One order.** What one sender sends by call, cast and send is handled in that order, also across crashes.
+//! * **A fenced incarnation is harmless.** A worker that was killed and does not yield can neither commit nor reply nor
+//!   take a message.
+//! * **Every end is an answer.** Whatever happens, every operation resolves, with the reason.
+//! * **Listeners see commits in order**, an unbroken chain, and can break only themselves.
+//!
+//! # What it cannot survive
+//!
+//! * The end of the process: the state is kept in memory.
+//! * Builds with `panic = "abort"`, where no panic can be caught.
+//! * A `Drop` that panics while a panic unwinds (the process aborts), a stack overflow, the end of memory.
+//! * A callback that blocks its thread for ever keeps that thread. The server itself goes on without it; on a
+//!   current-thread runtime there is no other thread to go on with.
+//! * Effects outside `State`: what a callback has done to the world is not undone when it is rolled back.
+//! * Changes made through an `Arc` inside `State`: the snapshot shares them.
+//!
+//! # Features
+//!
+//! * `chaos`: faults on purpose (`ServerRef::chaos`), for the tests of what is built on this crate.
+//!
+//! # MSRV
+//!
+//! Rust 1.85.
 
 mod callback;
 mod cell;
@@ -47,3 +135,8 @@ pub use crate::{
     spec::{Mailbox, Poison, ServerSpec, Shutdown},
     sys::{Statistics, Sys},
 };
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

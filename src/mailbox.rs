@@ -197,8 +197,12 @@ impl<M> Mailbox<M> {
         inbox.full.len() * SEGMENT + inbox.filling.len()
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        matches!(self.inbox.lock().intake, Intake::Open)
+    /// The reason the server will end with once what is queued is handled, if it was told to.
+    pub(crate) fn closing(&self) -> Option<ExitReason> {
+        match &self.inbox.lock().intake {
+            Intake::Closing(reason) => Some(reason.clone()),
+            Intake::Open | Intake::Ended => None,
+        }
     }
 
     pub(crate) fn shrink(&self) {

@@ -53,7 +53,8 @@ pub enum Shutdown {
 
 /// What becomes of a state that lets no incarnation live.
 ///
-/// It is called poisoned when the restart limit is reached and none of the incarnations in question has handled one message.
+/// It is called poisoned when the restart limit is reached and either the last incarnation died before it could serve, or
+/// none of the incarnations in question has handled one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Poison {

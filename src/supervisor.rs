@@ -257,9 +257,16 @@ impl<S: GenServer> Supervisor<S> {
             let report = CrashReport::new(CrashKind::Kill, message, self.place(report.callback()));
             return Err(Ok(ExitReason::Crashed(report)));
         }
+        if let (Callback::Restarted, CrashKind::Panic | CrashKind::Error) = (report.callback(), report.kind())
+        {
+            // There will be nobody to handle what is queued: whoever wants the server to end does not wait for it.
+            if let Some(reason) = self.logical.mailbox.closing() {
+                return Err(Ok(reason));
+            }
+        }
         match self.budget.charge(self.born.elapsed()) {
             Verdict::Restart { recent } => self.back_off(recent).await?,
-            Verdict::Exceeded if self.heal() => self.budget.clear(),
+            Verdict::Exceeded if self.heal(report.callback()) => self.budget.clear(),
             Verdict::Exceeded => {
                 tracing::error!(server = %self.logical.label(), %report, "the restart limit is reached");
                 return Err(Ok(ExitReason::RestartLimit(report)));
@@ -272,18 +279,19 @@ impl<S: GenServer> Supervisor<S> {
         let Some(backoff) = self.logical.options.backoff else { return Ok(()) };
         let until = Instant::now().checked_add(backoff.pause(recent, fastrand::f64()));
         // Whoever stops or kills the server does not wait for it to be restarted.
-        let ordered = |this: &mut Self, _: &mut Task<'_>| match this.logical.mailbox.is_open() {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
+        let ordered = |this: &mut Self, _: &mut Task<'_>| match this.logical.mailbox.closing() {
+            None => Poll::Pending,
+            Some(_) => Poll::Ready(()),
         };
         self.attend(until, ordered).await;
         if self.logical.cell.look(|record| record.life.kill) { Err(Ok(ExitReason::Killed)) } else { Ok(()) }
     }
 
     /// Replaces a state that lets no incarnation live, as the poison policy has it. `false` if it is to stay.
-    fn heal(&mut self) -> bool {
+    fn heal(&mut self, died_in: Callback) -> bool {
         let options = &self.logical.options;
-        if options.poison == Poison::Stop || self.barren < options.max_restarts.max(1) {
+        let poisoned = died_in == Callback::Restarted || self.barren >= options.max_restarts.max(1);
+        if options.poison == Poison::Stop || !poisoned {
             return false;
         }
         let Ok(replaced) = self.logical.cell.look(|record| record.heal()) else { return false };
@@ -300,7 +308,10 @@ impl<S: GenServer> Supervisor<S> {
             Err(error) => (Phase::Failed(error), ExitReason::Shutdown),
         };
         self.logical.dismiss_everyone(&reason);
-        self.logical.announce_end(&reason);
+        if !self.logical.announce_end(&reason) {
+            // The last keeper died before there was an end to tell.
+            self.start_keeper();
+        }
         let drain = Instant::now().checked_add(DRAIN);
         self.attend(drain, Self::poll_keeper).await;
         self.over = true;

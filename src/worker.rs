@@ -393,6 +393,7 @@ impl<S: GenServer> Worker<S> {
     /// The incarnation ends in good order. `ordered`: and with it the logical server, whatever the reason.
     async fn stop(&mut self, reason: ExitReason, ordered: bool) -> End {
         let reason = reason.at(self.place(Callback::Terminate));
+        let last = ordered || !reason.is_abnormal();
         let terminated = self.terminate(&reason).await;
         let parting = self.logical.cell.look(|record| record.parting.take());
         if let Some(Parting { said, claim }) = parting {
@@ -404,7 +405,7 @@ impl<S: GenServer> Worker<S> {
             Err(Unkept::Crashed(report)) => ExitReason::Crashed(report),
             Err(_) => return End::Fenced,
         };
-        if ordered || !reason.is_abnormal() {
+        if last {
             return End::Stopped(reason);
         }
         let report = match &reason {
