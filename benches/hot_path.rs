@@ -4,6 +4,8 @@
 //! `cargo bench --bench hot_path` runs each pair interleaved (A B A B …) in one process and prints medians and their
 //! ratio; only the ratio means anything on another machine. `-- --quick` runs a tenth of it.
 
+#![allow(clippy::print_stdout, reason = "a bench talks to its reader")]
+
 use std::{
     hint::black_box,
     panic::resume_unwind,
@@ -334,7 +336,7 @@ fn crashes_to_served(count: usize) -> impl Fn() -> BoxFuture {
         let counter = counter().await;
         let began = Instant::now();
         for _ in 0..count {
-            counter.call(Call::Crash).await.expect_err("it crashed");
+            counter.call(|_: Reply<()>| Call::Crash).await.expect_err("it crashed");
             black_box(counter.call(|reply| Call::Add(1, reply)).await.expect("an answer"));
         }
         let took = began.elapsed();

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{gen_server::GenServer, logical::Logical, server_ref::ServerRef};
+use crate::{feed::Nudge, gen_server::GenServer, logical::Logical, server_ref::ServerRef};
 
 /// The faults that can be done to one server: see [`ServerRef::chaos`].
 #[must_use = "it does nothing by itself"]
@@ -62,7 +62,9 @@ impl<S: GenServer> Chaos<'_, S> {
 
     /// Makes the keeper do nothing for so long.
     pub fn stall_keeper(&self, pause: Duration) {
-        self.logical.cell.look(|record| record.feed.stall(pause)).ring();
+        let mut nudge = Nudge::none();
+        self.logical.cell.look(|record| record.feed.stall(&mut nudge, pause));
+        nudge.ring();
     }
 }
 

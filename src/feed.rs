@@ -61,21 +61,19 @@ impl<S: GenServer> Feed<S> {
         }
     }
 
-    /// Queues an event, if anybody listens.
-    pub(crate) fn push(&mut self, event: impl FnOnce() -> Event<S>) -> Nudge<S> {
+    /// Queues an event, if anybody listens. What is left to be done outside the lock is added to `nudge`.
+    pub(crate) fn push(&mut self, nudge: &mut Nudge<S>, event: impl FnOnce() -> Event<S>) {
         if !self.heard {
-            return Nudge::NONE;
+            return;
         }
-        let merged = match event() {
+        match event() {
             Event::Changed { kept, callback, .. } if self.events.len() >= CAPACITY => {
-                self.merge(kept, callback)
+                debug_assert!(nudge.merged.is_none(), "there is one change under a lock");
+                nudge.merged = self.merge(kept, callback);
             }
-            event => {
-                self.events.push_back(event);
-                None
-            }
-        };
-        Nudge { keeper: self.keeper.take(), merged }
+            event => self.events.push_back(event),
+        }
+        nudge.keeper = self.keeper.take().or_else(|| nudge.keeper.take());
     }
 
     /// Merges a change into the newest event if that is a change too, and gives back the state that nobody will see.
@@ -91,12 +89,13 @@ impl<S: GenServer> Feed<S> {
 
     /// Queues the last event, if there is to be one, and says that no more will come. Only the first end counts.
     /// Tells whether a keeper is there to hear of it.
-    pub(crate) fn end(&mut self, last: Option<Event<S>>) -> (Nudge<S>, bool) {
+    pub(crate) fn end(&mut self, nudge: &mut Nudge<S>, last: Option<Event<S>>) -> bool {
         if mem::replace(&mut self.closed, true) {
-            return (Nudge::NONE, true);
+            return true;
         }
         self.events.extend(last.filter(|_| self.heard));
-        (Nudge { keeper: self.keeper.take(), merged: None }, self.attended)
+        nudge.keeper = self.keeper.take();
+        self.attended
     }
 
     /// A keeper takes over, or leaves. Tells whether the feed is closed: who leaves a closed feed has to finish it.
@@ -107,9 +106,9 @@ impl<S: GenServer> Feed<S> {
 
     /// Makes the keeper do nothing for `pause`.
     #[cfg(feature = "chaos")]
-    pub(crate) fn stall(&mut self, pause: Duration) -> Nudge<S> {
+    pub(crate) fn stall(&mut self, nudge: &mut Nudge<S>, pause: Duration) {
         self.stall = Some(pause);
-        Nudge { keeper: self.keeper.take(), merged: None }
+        nudge.keeper = self.keeper.take();
     }
 
     /// The next event for the keeper, which is woken by `waker` once there is one.
@@ -141,7 +140,9 @@ pub(crate) struct Nudge<S: GenServer> {
 }
 
 impl<S: GenServer> Nudge<S> {
-    const NONE: Self = Self { keeper: None, merged: None };
+    pub(crate) const fn none() -> Self {
+        Self { keeper: None, merged: None }
+    }
 
     /// Wakes the keeper if it has something to do.
     pub(crate) fn ring(self) {

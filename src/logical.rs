@@ -16,7 +16,7 @@ use crate::{
     deadlines::{DeadlineKey, Deadlines},
     error::{CallError, StartError},
     exit::{CrashKind, CrashReport, ExitReason},
-    feed::Event,
+    feed::{Event, Nudge},
     gen_server::GenServer,
     listener::Listener,
     mailbox::Mailbox,
@@ -213,10 +213,12 @@ impl<S: GenServer> Logical<S> {
 
     /// Tells the listeners of the end, if they were told of the start. `false` if there is no keeper to do so.
     pub(crate) fn announce_end(&self, reason: &ExitReason) -> bool {
-        let (nudge, attended) = self.cell.look(|record| {
+        let mut nudge = Nudge::none();
+        let attended = self.cell.look(|record| {
             let served = record.life.serving > 0;
             let kept = record.kept.clone();
-            record.feed.end(served.then(|| Event::Terminated { reason: reason.clone(), kept }))
+            let last = served.then(|| Event::Terminated { reason: reason.clone(), kept });
+            record.feed.end(&mut nudge, last)
         });
         nudge.ring();
         attended

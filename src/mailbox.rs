@@ -292,6 +292,8 @@ pub(crate) struct Ticket<'a, M> {
 impl<M> Ticket<'_, M> {
     /// Waits until the message is queued, or the mailbox takes nothing any more.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<(), Dismissed<M>>> {
+        // A sender's waker is not ours: it is cloned and dropped outside the lock (K8).
+        let waker = cx.waker().clone();
         let mut sender = self.place.inner.lock();
         match &sender.fate {
             Fate::Admitted => Poll::Ready(Ok(())),
@@ -301,7 +303,9 @@ impl<M> Ticket<'_, M> {
                 Poll::Ready(Err(Dismissed { message, intake }))
             }
             Fate::Waiting => {
-                sender.waker = Some(cx.waker().clone());
+                let stale = sender.waker.replace(waker);
+                drop(sender);
+                drop(stale);
                 Poll::Pending
             }
         }
@@ -312,19 +316,18 @@ impl<M> Drop for Ticket<'_, M> {
     fn drop(&mut self) {
         let mut inbox = self.mailbox.inbox.lock();
         let mut sender = self.place.inner.lock();
-        let message = sender.message.take();
-        if message.is_some() && matches!(sender.fate, Fate::Waiting) {
+        let (message, waker) = (sender.message.take(), sender.waker.take());
+        let leaves = message.is_some() && matches!(sender.fate, Fate::Waiting);
+        drop(sender);
+        if leaves {
             inbox.left += 1;
-            drop(sender);
             if inbox.left > inbox.line.len() / 2 {
                 inbox.line.retain(|place| place.inner.lock().message.is_some());
                 inbox.left = 0;
             }
-        } else {
-            drop(sender);
         }
         drop(inbox);
-        drop(message);
+        drop((message, waker));
     }
 }
 

@@ -152,7 +152,7 @@ impl<'a, S: GenServer> PendingStop<'a, S> {
         }
         logical.stop(reason);
         // A slot that nobody answers but the deadline.
-        let (_reply, _claim, caller) = reply::open::<()>(logical.id);
+        let (_reply, _claim, mut caller) = reply::open::<()>(logical.id);
         let at = timeout.and_then(|after| Instant::now().checked_add(after));
         let _deadline = at.map(|at| logical.deadline(at, &caller));
         let mut end = pin!(logical.until(Logical::end_of));

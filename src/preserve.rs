@@ -1,7 +1,7 @@
 //! What survives: how a state is kept, and how a callback gets at it.
 
 use std::{
-    fmt,
+    fmt, mem,
     ops::{Deref, DerefMut},
     sync::Arc,
 };
@@ -160,18 +160,14 @@ impl<S: GenServer> Kept<S> {
         Self { snapshot, version, incarnation }
     }
 
-    pub(crate) fn into_snapshot(self) -> Arc<Snapshot<S>> {
-        self.snapshot
+    /// Puts `snapshot` in the place of the one that is kept, and leaves that in `snapshot`.
+    pub(crate) fn swap(&mut self, snapshot: &mut Arc<Snapshot<S>>, version: u64, incarnation: u64) {
+        mem::swap(&mut self.snapshot, snapshot);
+        (self.version, self.incarnation) = (version, incarnation);
     }
 
-    /// Whether both are the same snapshot, not only equal ones.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.snapshot, &other.snapshot)
-    }
-
-    /// The same snapshot, committed again.
-    pub(crate) fn again(&self, version: u64, incarnation: u64) -> Self {
-        Self { snapshot: self.snapshot.clone(), version, incarnation }
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot<S>> {
+        &self.snapshot
     }
 
     /// How many commits had changed the state when this one was made. The initial state is version 0.

@@ -24,7 +24,7 @@ use crate::{
     reply::{AnySlot, Claim},
     scope::Said,
     tasks::Tasks,
-    worker::After,
+    worker::{After, Job},
 };
 
 /// A message of a user, and who waits for its answer.
@@ -113,16 +113,9 @@ pub(crate) struct Counters {
 pub(crate) enum Fallback<S: GenServer> {
     None,
     /// The state that `init` left.
-    Initial(Kept<S>),
+    Initial(Arc<Snapshot<S>>),
     /// The state before the last commit.
-    Previous(Option<Kept<S>>),
-}
-
-/// What a change of the record leaves to be done outside the lock (K8).
-pub(crate) struct Replaced<S: GenServer> {
-    pub(crate) nudge: Option<Nudge<S>>,
-    /// A snapshot that is not kept any more.
-    pub(crate) retired: Option<Arc<Snapshot<S>>>,
+    Previous(Option<Arc<Snapshot<S>>>),
 }
 
 impl<S: GenServer> Record<S> {
@@ -173,8 +166,26 @@ impl<S: GenServer> Record<S> {
         }
     }
 
-    /// Notes that a callback of incarnation `epoch` went well, and that it serves if that was its first.
-    pub(crate) fn serves(&mut self, callback: Callback, epoch: u64) -> Option<Nudge<S>> {
+    /// Takes the next thing to do that needs no waiting, and puts it in hand.
+    pub(crate) fn next_job(&mut self) -> Option<Job<S>> {
+        if let Some(reason) = self.stopping.clone() {
+            return Some(Job::Stop(reason));
+        }
+        if let Some(next) = self.continues.pop() {
+            return Some(self.begin(Callback::Continue, None, Job::Continue(next)));
+        }
+        let envelope = self.batch.pop_front()?;
+        self.idle_until = None;
+        self.counters.messages_in += 1;
+        Some(match envelope {
+            Envelope::Call(call, claim) => self.begin(Callback::Call, Some(claim), Job::Call(call)),
+            Envelope::Cast(cast) => self.begin(Callback::Cast, None, Job::Cast(cast)),
+            Envelope::Info(info) => self.begin(Callback::Info, None, Job::Info(info)),
+        })
+    }
+
+    /// Notes that a callback of incarnation `epoch` went well. Tells whether it serves from now on.
+    pub(crate) fn went_well(&mut self, callback: Callback, epoch: u64, nudge: &mut Nudge<S>) -> bool {
         let took = match callback {
             Callback::Init => None,
             Callback::Restarted => {
@@ -183,67 +194,65 @@ impl<S: GenServer> Record<S> {
             }
             _ => {
                 self.life.proven = true;
-                return None;
+                return false;
             }
         };
         self.life.phase = Phase::Running;
         self.life.serving = epoch;
-        Some(self.feed.push(|| match took {
+        self.feed.push(nudge, || match took {
             None => Event::Started { kept: self.kept.clone() },
             Some(took) => Event::Restarted { incarnation: epoch, took },
-        }))
+        });
+        true
     }
 
-    /// Keeps `fresh` from now on.
-    pub(crate) fn keep(&mut self, fresh: Kept<S>, callback: Callback) -> Replaced<S> {
+    /// Keeps the `fresh` snapshot from now on, and leaves in its place the one that is not kept any more, if there is one.
+    pub(crate) fn keep(
+        &mut self,
+        fresh: &mut Option<Arc<Snapshot<S>>>,
+        incarnation: u64,
+        callback: Callback,
+        nudge: &mut Nudge<S>,
+    ) {
+        let Some(snapshot) = fresh else { return };
         self.counters.commits += 1;
-        let old = mem::replace(&mut self.kept, fresh);
-        // What `init` did to the state is told by `started`.
-        let nudge = (callback != Callback::Init)
-            .then(|| self.feed.push(|| Event::Changed { kept: self.kept.clone(), callback, lagged: 0 }));
-        let retired = match &mut self.fallback {
-            Fallback::None => Some(old),
-            Fallback::Initial(initial) if callback == Callback::Init => {
-                drop(old);
-                Some(mem::replace(initial, self.kept.clone()))
+        self.kept.swap(snapshot, self.kept.version() + 1, incarnation);
+        match &mut self.fallback {
+            Fallback::None => {}
+            Fallback::Initial(initial) => {
+                if callback == Callback::Init {
+                    *snapshot = mem::replace(initial, self.kept.snapshot().clone());
+                }
             }
-            Fallback::Initial(_) => Some(old),
-            Fallback::Previous(previous) => previous.replace(old),
-        };
-        Replaced { nudge, retired: retired.map(Kept::into_snapshot) }
+            Fallback::Previous(previous) => mem::swap(previous, fresh),
+        }
+        // What `init` did to the state is told by `started`.
+        if callback != Callback::Init {
+            self.feed.push(nudge, || Event::Changed { kept: self.kept.clone(), callback, lagged: 0 });
+        }
     }
 
-    /// Goes back to the fallback, as a change of its own that the listeners are told of; `false` if there is none left.
-    pub(crate) fn heal(&mut self) -> Result<Replaced<S>, NoFallback> {
-        let better = match &mut self.fallback {
-            Fallback::Initial(initial) if !initial.is_same(&self.kept) => initial.clone(),
-            Fallback::Previous(previous) => previous.take().ok_or(NoFallback)?,
-            Fallback::Initial(_) | Fallback::None => return Err(NoFallback),
+    /// Goes back to the fallback, as a change of its own that the listeners are told of.
+    pub(crate) fn heal(&mut self, nudge: &mut Nudge<S>) -> Result<Arc<Snapshot<S>>, NoFallback> {
+        let mut better = match &mut self.fallback {
+            Fallback::Initial(initial) if !Arc::ptr_eq(initial, self.kept.snapshot()) => {
+                Some(initial.clone())
+            }
+            Fallback::Previous(previous) => previous.take(),
+            Fallback::Initial(_) | Fallback::None => None,
         };
-        let healed = better.again(self.kept.version() + 1, self.life.serving);
-        let replaced = self.keep(healed, Callback::Restarted);
-        // The state that poisons is not to be gone back to.
-        let poison = match &mut self.fallback {
-            Fallback::Previous(previous) => previous.take().map(Kept::into_snapshot),
-            _ => None,
-        };
-        Ok(Replaced { retired: replaced.retired.or(poison), ..replaced })
+        self.keep(&mut better, self.life.serving, Callback::Restarted, nudge);
+        if let Fallback::Previous(poison) = &mut self.fallback {
+            // It is not to be gone back to.
+            mem::swap(poison, &mut better);
+        }
+        better.ok_or(NoFallback)
     }
 }
 
 /// There is no other state to go back to.
 #[derive(Debug)]
 pub(crate) struct NoFallback;
-
-impl<S: GenServer> Replaced<S> {
-    /// Wakes the keeper, and drops what is not kept any more.
-    pub(crate) fn settle(self) {
-        if let Some(nudge) = self.nudge {
-            nudge.ring();
-        }
-        drop_quietly(self.retired);
-    }
-}
 
 impl<S: GenServer> Envelope<S> {
     pub(crate) fn into_cast(self) -> S::Cast {

@@ -135,27 +135,45 @@ pub(crate) fn open<T: Send + 'static>(server: ServerId) -> (Reply<T>, Claim, Cal
         claims: AtomicUsize::new(2),
         inner: Mutex::new(Inner { answer: Answer::None, waker: None }),
     });
-    (Reply { slot: slot.clone() }, Claim(slot.clone()), Caller { slot })
+    (Reply { slot: slot.clone() }, Claim(slot.clone()), Caller { slot, waits: false, done: false })
 }
 
 /// Where the caller waits.
 pub(crate) struct Caller<T> {
     slot: Arc<Slot<T>>,
+    /// Whether the slot has a waker.
+    waits: bool,
+    /// Whether the answer was taken out.
+    done: bool,
 }
 
 impl<T: Send + 'static> Caller<T> {
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, CallError>> {
-        let mut inner = self.slot.inner.lock();
-        if let Answer::Given(_) = inner.answer {
-            let Answer::Given(answer) = mem::replace(&mut inner.answer, Answer::Gone) else {
-                unreachable!("the answer was given a line ago, under the same lock")
-            };
-            return Poll::Ready(answer);
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<T, CallError>> {
+        // A waker is not ours, so it is cloned and dropped outside the lock (K8); the first poll always needs one.
+        let mut fresh = (!self.waits).then(|| cx.waker().clone());
+        loop {
+            let mut inner = self.slot.inner.lock();
+            if let Answer::Given(_) = inner.answer {
+                let Answer::Given(answer) = mem::replace(&mut inner.answer, Answer::Gone) else {
+                    unreachable!("the answer was given a line ago, under the same lock")
+                };
+                drop(inner);
+                self.done = true;
+                return Poll::Ready(answer);
+            }
+            if inner.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            if let Some(fresh) = fresh.take() {
+                let stale = inner.waker.replace(fresh);
+                drop(inner);
+                drop(stale);
+                self.waits = true;
+                return Poll::Pending;
+            }
+            drop(inner);
+            fresh = Some(cx.waker().clone());
         }
-        if !inner.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            inner.waker = Some(cx.waker().clone());
-        }
-        Poll::Pending
     }
 
     /// The slot, for a deadline.
@@ -166,6 +184,9 @@ impl<T: Send + 'static> Caller<T> {
 
 impl<T> Drop for Caller<T> {
     fn drop(&mut self) {
+        if self.done {
+            return;
+        }
         let mut inner = self.slot.inner.lock();
         let answer = mem::replace(&mut inner.answer, Answer::Gone);
         let waker = inner.waker.take();

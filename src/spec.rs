@@ -301,7 +301,7 @@ impl<S: GenServer> ServerSpec<S> {
         })?;
         let fallback = match options.poison {
             Poison::Stop => Fallback::None,
-            Poison::ResetToInitial => Fallback::Initial(kept.clone()),
+            Poison::ResetToInitial => Fallback::Initial(kept.snapshot().clone()),
             Poison::PreviousGood => Fallback::Previous(None),
         };
         let record = Record::new(kept, fallback, !listeners.is_empty());

@@ -16,10 +16,10 @@ use tokio::{
 };
 
 use crate::{
-    contain::{Payload, Quiet, catch},
+    contain::{Payload, Quiet, catch, drop_quietly},
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
-    feed::Event,
+    feed::{Event, Nudge},
     gen_server::{GenServer, Restart},
     keeper::{self, Keeper},
     logical::Logical,
@@ -241,15 +241,14 @@ impl<S: GenServer> Supervisor<S> {
     async fn prepare(&mut self, death: Death) -> Result<Restart, Finale> {
         let Death { reason, report, abandoned } = death;
         tracing::error!(server = %self.logical.label(), %report, abandoned, "a worker crashed");
-        let nudge = self.logical.cell.look(|record| {
+        let mut nudge = Nudge::none();
+        self.logical.cell.look(|record| {
             record.life.phase = Phase::Restarting;
             record.counters.crashes += 1;
             record.counters.zombies += u64::from(abandoned);
-            record.feed.push(|| Event::Crashed {
-                report: report.clone(),
-                kept: record.kept.clone(),
-                abandoned,
-            })
+            let kept = &record.kept;
+            let crashed = || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned };
+            record.feed.push(&mut nudge, crashed);
         });
         nudge.ring();
         if self.zombies.len() > self.logical.options.max_zombies {
@@ -294,9 +293,11 @@ impl<S: GenServer> Supervisor<S> {
         if options.poison == Poison::Stop || !poisoned {
             return false;
         }
-        let Ok(replaced) = self.logical.cell.look(|record| record.heal()) else { return false };
+        let mut nudge = Nudge::none();
+        let Ok(poison) = self.logical.cell.look(|record| record.heal(&mut nudge)) else { return false };
         tracing::error!(server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
-        replaced.settle();
+        nudge.ring();
+        drop_quietly(poison);
         self.barren = 0;
         true
     }

@@ -9,7 +9,7 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context as Task, Poll, ready},
+    task::{Context as Task, Poll, Waker, ready},
 };
 
 use tokio::{
@@ -28,8 +28,8 @@ use crate::{
     gen_server::{GenServer, Next, Restart},
     logical::Logical,
     mailbox::Fetched,
-    preserve::{Kept, Preserve, Snapshot, StateMut},
-    record::{Envelope, InHand, Parting, Replaced},
+    preserve::{Preserve, Snapshot, StateMut},
+    record::{InHand, Parting},
     reply,
     scope::Scope,
     spec::Poison,
@@ -78,6 +78,7 @@ pub(crate) struct Worker<S: GenServer> {
     /// Whether the snapshot that is kept may hold replies: it then goes as soon as it is not kept any more, because as
     /// long as it is about nobody can tell that such a reply was dropped.
     kept_may_hold_replies: bool,
+    fresh_may_hold_replies: bool,
     /// For the idle timeout; made when first needed.
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -97,8 +98,9 @@ impl From<Fenced> for Unkept {
 }
 
 /// What follows a commit.
-enum Turn {
-    Next,
+enum Turn<S: GenServer> {
+    /// The next callback, or waiting for one.
+    Next(Option<Job<S>>),
     Stop(ExitReason),
 }
 
@@ -132,6 +134,7 @@ pub(crate) async fn live<S: GenServer>(
         scope: Scope::new(logical.id, epoch),
         spare: Quiet::new(None),
         kept_may_hold_replies: true,
+        fresh_may_hold_replies: true,
         alarm: None,
         logical,
     };
@@ -155,7 +158,11 @@ impl<S: GenServer> Worker<S> {
                 Err(report) => Err(Unkept::Crashed(report)),
             };
             match turn {
-                Ok(Turn::Next) => {}
+                Ok(Turn::Next(Some(next))) => {
+                    job = next;
+                    continue;
+                }
+                Ok(Turn::Next(None)) => {}
                 Ok(Turn::Stop(reason)) => return self.stop(reason, false).await,
                 Err(Unkept::Crashed(report)) => return self.crash(report).await,
                 Err(Unkept::Ignored) => return End::NotStarted(StartError::Ignored),
@@ -188,30 +195,14 @@ impl<S: GenServer> Worker<S> {
         // A busy worker yields now and then like any Tokio resource, so that it can be aborted and others get their turn.
         let coop = ready!(coop::poll_proceed(task));
         loop {
-            let mut from_mailbox = false;
             let taken = self.logical.cell.enter(self.epoch, |record| {
-                if let Some(reason) = record.stopping.clone() {
-                    return Ok(Job::Stop(reason));
+                if let Some(job) = record.next_job() {
+                    return Ok(job);
                 }
-                if let Some(next) = record.continues.pop() {
-                    return Ok(record.begin(Callback::Continue, None, Job::Continue(next)));
-                }
-                if record.batch.is_empty() {
-                    if let Fetched::Closed(reason) = self.logical.mailbox.fetch(&mut record.batch, task) {
-                        return Ok(Job::Stop(reason));
-                    }
-                }
-                if let Some(envelope) = record.batch.pop_front() {
-                    from_mailbox = true;
-                    record.idle_until = None;
-                    record.counters.messages_in += 1;
-                    return Ok(match envelope {
-                        Envelope::Call(call, claim) => {
-                            record.begin(Callback::Call, Some(claim), Job::Call(call))
-                        }
-                        Envelope::Cast(cast) => record.begin(Callback::Cast, None, Job::Cast(cast)),
-                        Envelope::Info(info) => record.begin(Callback::Info, None, Job::Info(info)),
-                    });
+                match self.logical.mailbox.fetch(&mut record.batch, task) {
+                    Fetched::Messages => return record.next_job().ok_or(None),
+                    Fetched::Closed(reason) => return Ok(Job::Stop(reason)),
+                    Fetched::Nothing => {}
                 }
                 let idle_until = record.idle_until;
                 if idle_until.is_some_and(|until| until <= Instant::now()) {
@@ -224,14 +215,19 @@ impl<S: GenServer> Worker<S> {
                 Err(fenced) => return Poll::Ready(Err(fenced)),
                 Ok(Ok(job)) => {
                     coop.made_progress();
-                    if from_mailbox {
-                        self.logical.mailbox.taken();
-                    }
+                    self.taken(&job);
                     return Poll::Ready(Ok(job));
                 }
                 Ok(Err(None)) => return Poll::Pending,
                 Ok(Err(Some(until))) => ready!(self.poll_alarm(until, task)),
             }
+        }
+    }
+
+    /// A job was taken: if it is a message, a bounded mailbox has room for another.
+    fn taken(&self, job: &Job<S>) {
+        if matches!(job, Job::Call(_) | Job::Cast(_) | Job::Info(_)) {
+            self.logical.mailbox.taken();
         }
     }
 
@@ -276,28 +272,30 @@ impl<S: GenServer> Worker<S> {
     // ---- commit: K1, K2
 
     /// Keeps what the callback did, then releases what it said. No await in here, so no kill can fall in between.
-    fn commit(&mut self, callback: Callback, next: Next<S>) -> Result<Turn, Unkept> {
+    fn commit(&mut self, callback: Callback, next: Next<S>) -> Result<Turn<S>, Unkept> {
         let mut after = After::of(next, self.place(callback))?;
         // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
-        let fresh = self.snapshot(callback)?;
-        let may_hold_replies = fresh.as_ref().is_some_and(|fresh| fresh.may_hold_replies);
-        let mut fresh = fresh.map(|fresh| fresh.kept);
+        let mut snapshot = self.snapshot(callback)?;
+        let changed = snapshot.is_some();
+        let (mut nudge, mut claim) = (Nudge::none(), None);
+        let go_on = may_go_on();
 
         let Self { logical, epoch, scope, .. } = self;
         let committed = logical.cell.commit(*epoch, |record| {
-            let replaced = fresh.take().map(|fresh| record.keep(fresh, callback));
-            let served = record.serves(callback, *epoch);
-            let claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
+            record.keep(&mut snapshot, *epoch, callback, &mut nudge);
             record.counters.replies_out += scope.held();
             record.follow(&mut after, callback);
+            let serves = record.went_well(callback, *epoch, &mut nudge);
+            claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
             if after.stop.is_some() {
-                record.parting = Some(Parting { said: scope.say_later(), claim });
-                return (replaced, served, None);
+                record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });
+                return (serves, None);
             }
-            (replaced, served, claim)
+            // The lock is held anyway: what comes next is taken in the same go, unless it is another task's turn.
+            (serves, if go_on { record.next_job() } else { None })
         });
-        let Ok((replaced, served, claim)) = committed else {
-            drop_quietly((after, fresh));
+        let Ok((serves, next)) = committed else {
+            drop_quietly((after, snapshot));
             return Err(Unkept::Fenced);
         };
         scope.say();
@@ -306,21 +304,25 @@ impl<S: GenServer> Worker<S> {
         if let Some(claim) = claim {
             self.logical.defer(claim);
         }
-        if let Some(replaced) = replaced {
-            self.retire(replaced, may_hold_replies);
+        if changed {
+            self.cx.version += 1;
+            self.retire(snapshot);
         }
-        if let Some(nudge) = served {
-            nudge.ring();
+        nudge.ring();
+        if serves {
             self.logical.ring();
         }
         if after.hibernate {
             self.shrink();
         }
-        Ok(after.stop.take().map_or(Turn::Next, Turn::Stop))
+        if let Some(job) = &next {
+            self.taken(job);
+        }
+        Ok(after.stop.take().map_or(Turn::Next(next), Turn::Stop))
     }
 
     /// K2: a snapshot of the working copy, if the callback took `&mut` to it.
-    fn snapshot(&mut self, callback: Callback) -> Result<Option<Fresh<S>>, Unkept> {
+    fn snapshot(&mut self, callback: Callback) -> Result<Option<Arc<Snapshot<S>>>, Unkept> {
         if !self.changed {
             return Ok(None);
         }
@@ -339,21 +341,18 @@ impl<S: GenServer> Worker<S> {
             Unkept::Crashed(CrashReport::of_panic(payload.as_any(), self.place(callback)))
         })?;
         self.changed = false;
-        let kept = Kept::new(snapshot, self.cx.version + 1, self.epoch);
-        Ok(Some(Fresh { kept, may_hold_replies: reply::cloned_here() != cloned }))
+        self.fresh_may_hold_replies = reply::cloned_here() != cloned;
+        Ok(Some(snapshot))
     }
 
     /// Lets go of the snapshot that is not kept any more, or saves it for the next one to be written into.
-    fn retire(&mut self, replaced: Replaced<S>, fresh_may_hold_replies: bool) {
-        self.cx.version += 1;
-        let may_hold_replies = mem::replace(&mut self.kept_may_hold_replies, fresh_may_hold_replies);
-        let Replaced { nudge, retired } = replaced;
+    fn retire(&mut self, retired: Option<Arc<Snapshot<S>>>) {
+        let may_hold_replies = mem::replace(&mut self.kept_may_hold_replies, self.fresh_may_hold_replies);
         if may_hold_replies || self.logical.options.poison != Poison::Stop {
             drop_quietly(retired);
         } else {
             *self.spare = retired;
         }
-        nudge.into_iter().for_each(Nudge::ring);
     }
 
     // ---- the ends
@@ -448,10 +447,18 @@ impl<S: GenServer> Worker<S> {
     }
 }
 
-/// A snapshot that was just taken.
-struct Fresh<S: GenServer> {
-    kept: Kept<S>,
-    may_hold_replies: bool,
+/// Whether this task may take another turn before others get theirs, as any Tokio resource does; if so, it is one turn
+/// less.
+fn may_go_on() -> bool {
+    // With budget remaining this neither waits nor needs a waker.
+    coop::has_budget_remaining()
+        && match coop::poll_proceed(&mut Task::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => {
+                turn.made_progress();
+                true
+            }
+            Poll::Pending => false,
+        }
 }
 
 /// What a callback wants to come after it.

@@ -11,13 +11,13 @@ fn server() -> ServerId {
     ServerId::next()
 }
 
-fn wait<T: Send + 'static>(caller: &Caller<T>) -> Result<T, CallError> {
+fn wait<T: Send + 'static>(caller: &mut Caller<T>) -> Result<T, CallError> {
     block_on(poll_fn(|cx| caller.poll(cx)))
 }
 
 /// A callback's end, in some order of commit and release, and a caller that looks at what is kept once it has its answer.
 fn commit_then_release(end_of_callback: fn(&Mutex<u64>, &dyn AnySlot)) {
-    let (reply, claim, caller) = open(server());
+    let (reply, claim, mut caller) = open(server());
     let kept = Arc::new(Mutex::new(0));
     let worker = {
         let kept = kept.clone();
@@ -27,7 +27,7 @@ fn commit_then_release(end_of_callback: fn(&Mutex<u64>, &dyn AnySlot)) {
             drop(claim);
         })
     };
-    assert_eq!(wait(&caller).expect("it is answered"), *kept.lock(), "K1: acknowledged means kept");
+    assert_eq!(wait(&mut caller).expect("it is answered"), *kept.lock(), "K1: acknowledged means kept");
     worker.join().expect("the worker ends");
 }
 
@@ -57,14 +57,14 @@ fn a_reply_before_the_commit_is_found() {
 #[test]
 fn a_deadline_and_an_answer_do_not_both_win() {
     holds(|| {
-        let (reply, claim, caller) = open::<u8>(server());
+        let (reply, claim, mut caller) = open::<u8>(server());
         let slot = caller.slot();
         let deadline = spawn(move || slot.fail(CallError::Timeout));
         let worker = spawn(move || {
             reply.slot.answer(Ok(7));
             drop((reply, claim));
         });
-        assert!(matches!(wait(&caller), Ok(7) | Err(CallError::Timeout)));
+        assert!(matches!(wait(&mut caller), Ok(7) | Err(CallError::Timeout)));
         deadline.join().expect("the deadline ends");
         worker.join().expect("the worker ends");
     });
@@ -74,11 +74,11 @@ fn a_deadline_and_an_answer_do_not_both_win() {
 #[test]
 fn a_reply_that_everyone_drops_is_no_reply() {
     holds(|| {
-        let (reply, claim, caller) = open::<u8>(server());
+        let (reply, claim, mut caller) = open::<u8>(server());
         let elsewhere = reply.clone();
         let task = spawn(move || drop(elsewhere));
         let worker = spawn(move || drop((reply, claim)));
-        assert!(matches!(wait(&caller), Err(CallError::NoReply)));
+        assert!(matches!(wait(&mut caller), Err(CallError::NoReply)));
         task.join().expect("the task ends");
         worker.join().expect("the worker ends");
     });
@@ -88,7 +88,7 @@ fn a_reply_that_everyone_drops_is_no_reply() {
 #[test]
 fn a_zombie_does_not_answer_for_its_successor() {
     holds(|| {
-        let (reply, claim, caller) = open::<u8>(server());
+        let (reply, claim, mut caller) = open::<u8>(server());
         let late = reply.clone();
         let zombie = spawn(move || {
             late.slot.hold(EPOCH, 1);
@@ -99,7 +99,7 @@ fn a_zombie_does_not_answer_for_its_successor() {
             AnySlot::release(&*reply.slot, EPOCH + 1);
             drop((reply, claim));
         });
-        assert_eq!(wait(&caller).expect("it is answered"), 2);
+        assert_eq!(wait(&mut caller).expect("it is answered"), 2);
         zombie.join().expect("the zombie ends");
         successor.join().expect("the successor ends");
     });

@@ -215,6 +215,8 @@ both! {
         }
         assert_eq!(ask(&clone, get).await, 50);
         assert_eq!(server.id(), clone.id());
+        let statistics = statistics(&server).await;
+        assert_eq!((statistics.crashes, statistics.restarts), (50, 50));
     }
 
     /// CR8: with the kill racing the call, what was acknowledged is in the state, and what crashed is not.

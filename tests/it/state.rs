@@ -16,7 +16,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use undying::{Callback, CrashKind, ExitReason, Next, ServerSpec, StopError};
+use undying::{Callback, CrashKind, ExitReason, Next, Reply, ServerSpec, StopError};
 
 use crate::{
     crash::script::{
@@ -143,6 +143,29 @@ both! {
         let exit = stop(&server).await;
         assert_eq!(*exit.state, expected);
         assert_eq!(exit.state.version(), expected.len() as u64);
+    }
+
+    /// SV3: a callback that panicked has not answered anyone either, not even callers of earlier ones.
+    async fn a_callback_that_panics_answers_nobody() {
+        let server = start(Vec::new()).await;
+        let parked = tokio::spawn({
+            let server = server.clone();
+            let park = |reply: Reply<u64>| job(move |parked: &mut Vec<Reply<u64>>| {
+                parked.push(reply);
+                Ok(Next::Wait)
+            });
+            async move { server.call(park).no_timeout().await }
+        });
+        until("the call is parked", || !server.peek().is_empty()).await;
+        let answer = |with: u64, next: fn() -> Next<Script<Vec<Reply<u64>>>>| job(move |parked: &mut Vec<Reply<u64>>| {
+            parked.pop().expect("the parked call").send(with);
+            Ok(next())
+        });
+        tell(&server, answer(1, || inject())).await;
+        serves(&server, 2).await;
+        assert!(!parked.is_finished());
+        tell(&server, answer(2, || Next::Wait)).await;
+        assert_eq!(soon(parked).await.expect("joined").expect("an answer"), 2);
     }
 
     /// SV4: a snapshot does not change, neither by later callbacks nor by one that is still running.
