@@ -88,6 +88,7 @@
 //!
 //! Rust 1.85.
 
+mod alarm;
 mod callback;
 mod cell;
 #[cfg(feature = "chaos")]
@@ -99,6 +100,7 @@ mod error;
 mod exit;
 mod feed;
 mod gen_server;
+mod job;
 mod keeper;
 mod listener;
 mod logical;

@@ -19,12 +19,12 @@ use crate::{
     exit::{Callback, CrashReport, ExitReason, Place},
     feed::{Event, Feed, Nudge},
     gen_server::GenServer,
+    job::{After, Job},
     preserve::{Kept, Preserve, Snapshot},
     registry::Registration,
     reply::{AnySlot, Claim},
     scope::Said,
     tasks::Tasks,
-    worker::{After, Job},
 };
 
 /// A message of a user, and who waits for its answer.

@@ -1,8 +1,9 @@
 //! The supervisor task of one logical server: starts the keeper and incarnation after incarnation, pays for them out of the
 //! restart budget, and ends the whole.
 
+mod attend;
+
 use std::{
-    future::poll_fn,
     mem,
     pin::Pin,
     sync::Arc,
@@ -12,21 +13,23 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::{Instant, Sleep, sleep_until},
+    time::Instant,
 };
 
 use crate::{
+    alarm::Alarm,
     contain::{Payload, Quiet, catch, drop_quietly},
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     feed::{Event, Nudge},
     gen_server::{GenServer, Restart},
-    keeper::{self, Keeper},
+    job::{End, Job},
+    keeper,
     logical::Logical,
     record::Phase,
     restart::{Budget, Verdict},
     spec::Poison,
-    worker::{self, End, Job},
+    worker,
 };
 
 /// The keeper's own budget, for panics of its task. Listeners' panics are caught, so there should be none; that somebody
@@ -52,7 +55,9 @@ pub(crate) struct Supervisor<S: GenServer> {
     /// How many incarnations in a row have died without handling one message.
     barren: u32,
     born: Instant,
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
+    /// How it ends, once that is decided.
+    end: Option<Phase>,
     over: bool,
 }
 
@@ -84,7 +89,8 @@ impl<S: GenServer> Supervisor<S> {
             zombies: Vec::new(),
             barren: 0,
             born: Instant::now(),
-            alarm: None,
+            alarm: Alarm::default(),
+            end: None,
             over: false,
         }
     }
@@ -140,7 +146,13 @@ impl<S: GenServer> Supervisor<S> {
             let seen = self.attend(until, |this, task| this.poll_watch(kill_at, task)).await;
             match seen {
                 Some(Watched::Ended(end)) => return end,
-                Some(Watched::Fenced) => return self.remove().await,
+                Some(Watched::Fenced) => {
+                    if self.logical.cell.look(|record| record.life.kill) {
+                        // The end of the server; nobody who waits for it has to wait for a worker that does not yield.
+                        self.logical.dismiss_everyone(&ExitReason::Killed);
+                    }
+                    return self.remove().await;
+                }
                 Some(Watched::NewOrders) => {}
                 None if kill_at.is_some_and(|at| at <= Instant::now()) => self.logical.kill(),
                 None => {
@@ -308,6 +320,7 @@ impl<S: GenServer> Supervisor<S> {
             Ok(reason) => (Phase::Terminated(reason.clone()), reason),
             Err(error) => (Phase::Failed(error), ExitReason::Shutdown),
         };
+        self.end = Some(phase.clone());
         self.logical.dismiss_everyone(&reason);
         if !self.logical.announce_end(&reason) {
             // The last keeper died before there was an end to tell.
@@ -329,68 +342,6 @@ impl<S: GenServer> Supervisor<S> {
 
     fn place(&self, callback: Callback) -> Place {
         self.logical.cell.look_at(|record, epoch| Place { callback, ..record.place(epoch) })
-    }
-
-    // ---- what is always to be done
-
-    /// Waits for `event`, or until `until`; meanwhile lets calls time out, starts the keeper again if it dies, and forgets
-    /// zombies that have come to an end.
-    async fn attend<T>(
-        &mut self,
-        until: Option<Instant>,
-        mut event: impl FnMut(&mut Self, &mut Task<'_>) -> Poll<T>,
-    ) -> Option<T> {
-        poll_fn(|task| {
-            // Be reachable before looking: an order that is given from now on wakes this task again.
-            self.logical.call_supervisor_with(task.waker());
-            if let Poll::Ready(seen) = event(self, task) {
-                return Poll::Ready(Some(seen));
-            }
-            self.look_after_keeper(task);
-            self.zombies.retain(|zombie| !zombie.is_finished());
-            loop {
-                let deadline = self.logical.next_deadline();
-                let Some(earliest) = [until, deadline].into_iter().flatten().min() else {
-                    return Poll::Pending;
-                };
-                ready!(self.poll_alarm(earliest, task));
-                let now = Instant::now();
-                self.logical.expire_deadlines(now);
-                if until.is_some_and(|until| until <= now) {
-                    return Poll::Ready(None);
-                }
-            }
-        })
-        .await
-    }
-
-    fn poll_alarm(&mut self, at: Instant, task: &mut Task<'_>) -> Poll<()> {
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if alarm.deadline() != at {
-            alarm.as_mut().reset(at);
-        }
-        alarm.as_mut().poll(task)
-    }
-
-    fn start_keeper(&mut self) {
-        let keeper = tokio::spawn(Keeper::new(self.logical.clone()).run());
-        let handle = keeper.abort_handle();
-        self.logical.cell.look(|record| record.tasks.keeper.replace(handle));
-        self.keeper = Some(keeper);
-    }
-
-    fn look_after_keeper(&mut self, task: &mut Task<'_>) {
-        let Some(keeper) = &mut self.keeper else { return };
-        let Poll::Ready(joined) = Pin::new(keeper).poll(task) else { return };
-        self.keeper = None;
-        let panicked = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new).is_some();
-        if panicked && self.keeper_budget.charge(self.born.elapsed()) == Verdict::Exceeded {
-            tracing::error!(server = %self.logical.label(), "the keeper panics over and over");
-            self.logical.kill();
-            return;
-        }
-        self.start_keeper();
-        task.waker().wake_by_ref();
     }
 }
 
@@ -418,13 +369,14 @@ impl<S: GenServer> Drop for Supervisor<S> {
         if !logical.announce_end(&reason) {
             keeper::tell_the_rest(logical);
         }
-        let served = logical.cell.look(|record| record.life.serving > 0);
-        let report =
-            || CrashReport::new(CrashKind::Kill, "its supervisor was killed", self.place(Callback::Init));
-        logical.over(if served {
-            Phase::Terminated(reason)
-        } else {
-            Phase::Failed(StartError::Init(report()))
-        });
+        let killed = || {
+            if logical.cell.look(|record| record.life.serving > 0) {
+                return Phase::Terminated(reason);
+            }
+            let place = self.place(Callback::Init);
+            let report = CrashReport::new(CrashKind::Kill, "its supervisor was killed", place);
+            Phase::Failed(StartError::Init(report))
+        };
+        logical.over(self.end.clone().unwrap_or_else(killed));
     }
 }

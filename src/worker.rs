@@ -7,17 +7,14 @@
 use std::{
     future::poll_fn,
     mem,
-    pin::Pin,
     sync::Arc,
     task::{Context as Task, Poll, Waker, ready},
 };
 
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{task::coop, time::Instant};
 
 use crate::{
+    alarm::Alarm,
     callback::InCallback,
     cell::Fenced,
     contain::{Quiet, catch, drop_quietly},
@@ -25,7 +22,8 @@ use crate::{
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     feed::Nudge,
-    gen_server::{GenServer, Next, Restart},
+    gen_server::{GenServer, Next},
+    job::{After, End, Job, Turn, Unkept},
     logical::Logical,
     mailbox::Fetched,
     preserve::{Preserve, Snapshot, StateMut},
@@ -34,33 +32,6 @@ use crate::{
     scope::Scope,
     spec::Poison,
 };
-
-/// How an incarnation ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// It never served: the server does not start.
-    NotStarted(StartError),
-    /// It was to stop, or is to stop: the logical server ends with this reason.
-    Stopped(ExitReason),
-    /// It crashed: there will be another.
-    Died { reason: ExitReason, report: CrashReport },
-    /// Somebody ended it from outside.
-    Fenced,
-    /// Somebody ended it from outside, and its task could not be stopped (K5).
-    Abandoned,
-}
-
-/// What a worker does next.
-pub(crate) enum Job<S: GenServer> {
-    Init,
-    Restarted(Restart),
-    Call(S::Call),
-    Cast(S::Cast),
-    Info(S::Info),
-    Continue(S::Continue),
-    Timeout,
-    Stop(ExitReason),
-}
 
 pub(crate) struct Worker<S: GenServer> {
     logical: Arc<Logical<S>>,
@@ -79,29 +50,8 @@ pub(crate) struct Worker<S: GenServer> {
     /// long as it is about nobody can tell that such a reply was dropped.
     kept_may_hold_replies: bool,
     fresh_may_hold_replies: bool,
-    /// For the idle timeout; made when first needed.
-    alarm: Option<Pin<Box<Sleep>>>,
-}
-
-/// Why a callback's work is not kept.
-enum Unkept {
-    Crashed(CrashReport),
-    /// `init` does not want to start.
-    Ignored,
-    Fenced,
-}
-
-impl From<Fenced> for Unkept {
-    fn from(Fenced: Fenced) -> Self {
-        Self::Fenced
-    }
-}
-
-/// What follows a commit.
-enum Turn<S: GenServer> {
-    /// The next callback, or waiting for one.
-    Next(Option<Job<S>>),
-    Stop(ExitReason),
+    /// For the idle timeout.
+    alarm: Alarm,
 }
 
 /// Lives one incarnation. `initial` is the state as it was given, for the first one.
@@ -135,7 +85,7 @@ pub(crate) async fn live<S: GenServer>(
         spare: Quiet::new(None),
         kept_may_hold_replies: true,
         fresh_may_hold_replies: true,
-        alarm: None,
+        alarm: Alarm::default(),
         logical,
     };
     drop_quietly(kept);
@@ -219,7 +169,7 @@ impl<S: GenServer> Worker<S> {
                     return Poll::Ready(Ok(job));
                 }
                 Ok(Err(None)) => return Poll::Pending,
-                Ok(Err(Some(until))) => ready!(self.poll_alarm(until, task)),
+                Ok(Err(Some(until))) => ready!(self.alarm.poll(until, task)),
             }
         }
     }
@@ -229,14 +179,6 @@ impl<S: GenServer> Worker<S> {
         if matches!(job, Job::Call(_) | Job::Cast(_) | Job::Info(_)) {
             self.logical.mailbox.taken();
         }
-    }
-
-    fn poll_alarm(&mut self, until: Instant, task: &mut Task<'_>) -> Poll<()> {
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if alarm.deadline() != until {
-            alarm.as_mut().reset(until);
-        }
-        alarm.as_mut().poll(task)
     }
 
     // ---- perform: K3, K7
@@ -439,7 +381,7 @@ impl<S: GenServer> Worker<S> {
 
     /// Frees what memory can be freed.
     fn shrink(&mut self) {
-        self.alarm = None;
+        self.alarm = Alarm::default();
         self.scope.shrink();
         drop_quietly(self.spare.take());
         self.logical.mailbox.shrink();
@@ -459,48 +401,4 @@ fn may_go_on() -> bool {
             }
             Poll::Pending => false,
         }
-}
-
-/// What a callback wants to come after it.
-pub(crate) struct After<S: GenServer> {
-    pub(crate) next: Option<S::Continue>,
-    pub(crate) idle_until: Option<Instant>,
-    pub(crate) stop: Option<ExitReason>,
-    hibernate: bool,
-}
-
-impl<S: GenServer> After<S> {
-    fn of(next: Next<S>, place: Place) -> Result<Self, Unkept> {
-        let mut after = Self { next: None, idle_until: None, stop: None, hibernate: false };
-        let error = |message: String| Unkept::Crashed(CrashReport::new(CrashKind::Error, message, place));
-        match next {
-            Next::Wait => {}
-            Next::Continue(next) => after.next = Some(next),
-            // A deadline that the clock cannot express never comes.
-            Next::Timeout(wait) => after.idle_until = Instant::now().checked_add(wait),
-            Next::Hibernate => after.hibernate = true,
-            Next::Stop(reason) if place.callback == Callback::Init => {
-                return Err(error(format!("init stopped: {reason}")));
-            }
-            Next::Stop(reason) => after.stop = Some(reason),
-            Next::Ignore if place.callback == Callback::Init => return Err(Unkept::Ignored),
-            Next::Ignore => return Err(error("`Next::Ignore` is for `init` only".into())),
-        }
-        Ok(after)
-    }
-}
-
-impl<S: GenServer> Job<S> {
-    fn callback(&self) -> Callback {
-        match self {
-            Self::Init => Callback::Init,
-            Self::Restarted(_) => Callback::Restarted,
-            Self::Call(_) => Callback::Call,
-            Self::Cast(_) => Callback::Cast,
-            Self::Info(_) => Callback::Info,
-            Self::Continue(_) => Callback::Continue,
-            Self::Timeout => Callback::Timeout,
-            Self::Stop(_) => Callback::Terminate,
-        }
-    }
 }

@@ -1,0 +1,102 @@
+//! What a worker does next, what a callback wants to come after it, and how an incarnation ends.
+
+use tokio::time::Instant;
+
+use crate::{
+    cell::Fenced,
+    error::StartError,
+    exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
+    gen_server::{GenServer, Next, Restart},
+};
+
+/// How an incarnation ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It never served: the server does not start.
+    NotStarted(StartError),
+    /// It was to stop, or is to stop: the logical server ends with this reason.
+    Stopped(ExitReason),
+    /// It crashed: there will be another.
+    Died { reason: ExitReason, report: CrashReport },
+    /// Somebody ended it from outside.
+    Fenced,
+    /// Somebody ended it from outside, and its task could not be stopped (K5).
+    Abandoned,
+}
+
+/// What a worker does next.
+pub(crate) enum Job<S: GenServer> {
+    Init,
+    Restarted(Restart),
+    Call(S::Call),
+    Cast(S::Cast),
+    Info(S::Info),
+    Continue(S::Continue),
+    Timeout,
+    Stop(ExitReason),
+}
+
+/// What follows a commit.
+pub(crate) enum Turn<S: GenServer> {
+    /// The next callback, or waiting for one.
+    Next(Option<Job<S>>),
+    Stop(ExitReason),
+}
+
+/// Why a callback's work is not kept.
+pub(crate) enum Unkept {
+    Crashed(CrashReport),
+    /// `init` does not want to start.
+    Ignored,
+    Fenced,
+}
+
+impl From<Fenced> for Unkept {
+    fn from(Fenced: Fenced) -> Self {
+        Self::Fenced
+    }
+}
+
+/// What a callback wants to come after it.
+pub(crate) struct After<S: GenServer> {
+    pub(crate) next: Option<S::Continue>,
+    pub(crate) idle_until: Option<Instant>,
+    pub(crate) stop: Option<ExitReason>,
+    pub(crate) hibernate: bool,
+}
+
+impl<S: GenServer> After<S> {
+    pub(crate) fn of(next: Next<S>, place: Place) -> Result<Self, Unkept> {
+        let mut after = Self { next: None, idle_until: None, stop: None, hibernate: false };
+        let error = |message: String| Unkept::Crashed(CrashReport::new(CrashKind::Error, message, place));
+        match next {
+            Next::Wait => {}
+            Next::Continue(next) => after.next = Some(next),
+            // A deadline that the clock cannot express never comes.
+            Next::Timeout(wait) => after.idle_until = Instant::now().checked_add(wait),
+            Next::Hibernate => after.hibernate = true,
+            Next::Stop(reason) if place.callback == Callback::Init => {
+                return Err(error(format!("init stopped: {reason}")));
+            }
+            Next::Stop(reason) => after.stop = Some(reason),
+            Next::Ignore if place.callback == Callback::Init => return Err(Unkept::Ignored),
+            Next::Ignore => return Err(error("`Next::Ignore` is for `init` only".into())),
+        }
+        Ok(after)
+    }
+}
+
+impl<S: GenServer> Job<S> {
+    pub(crate) fn callback(&self) -> Callback {
+        match self {
+            Self::Init => Callback::Init,
+            Self::Restarted(_) => Callback::Restarted,
+            Self::Call(_) => Callback::Call,
+            Self::Cast(_) => Callback::Cast,
+            Self::Info(_) => Callback::Info,
+            Self::Continue(_) => Callback::Continue,
+            Self::Timeout => Callback::Timeout,
+            Self::Stop(_) => Callback::Terminate,
+        }
+    }
+}
