@@ -1,0 +1,113 @@
+//! What the hot path allocates, exactly. A binary of its own, because it counts with a global allocator.
+
+use allocation_counter::measure;
+use tokio::runtime::{Builder, Runtime};
+use undying::{Context, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut};
+
+/// Each operation is counted over so many.
+const MANY: u64 = 1_000;
+/// Casts sent at a time, so that they stay within one segment of the queue.
+const BURST: u64 = 100;
+
+#[derive(Clone)]
+struct Counter;
+
+enum Call {
+    Add(u64, Reply<u64>),
+    Get(Reply<u64>),
+}
+
+impl GenServer for Counter {
+    type State = u64;
+    type Call = Call;
+    type Cast = u64;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn handle_call(
+        &mut self,
+        call: Call,
+        mut total: StateMut<'_, Self>,
+        _: &mut Context<Self>,
+    ) -> Outcome<Self> {
+        match call {
+            Call::Add(by, reply) => {
+                *total += by;
+                reply.send(*total);
+            }
+            Call::Get(reply) => reply.send(*total),
+        }
+        Ok(Next::Wait)
+    }
+
+    async fn handle_cast(
+        &mut self,
+        by: u64,
+        mut total: StateMut<'_, Self>,
+        _: &mut Context<Self>,
+    ) -> Outcome<Self> {
+        *total += by;
+        Ok(Next::Wait)
+    }
+}
+
+async fn add(counter: &ServerRef<Counter>, times: u64) {
+    for _ in 0..times {
+        counter.call(|reply| Call::Add(1, reply)).await.expect("an answer");
+    }
+}
+
+async fn get(counter: &ServerRef<Counter>, times: u64) {
+    for _ in 0..times {
+        counter.call(Call::Get).await.expect("an answer");
+    }
+}
+
+/// Casts, a burst at a time.
+async fn cast(counter: &ServerRef<Counter>, times: u64) {
+    for _ in 0..times / BURST {
+        for _ in 0..BURST {
+            counter.cast(1).await.expect("it runs");
+        }
+        while counter.mailbox_len() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn warm() -> (Runtime, ServerRef<Counter>) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let counter = runtime.block_on(async {
+        let counter = ServerSpec::new(Counter, 0).start().await.expect("it starts");
+        add(&counter, MANY).await;
+        cast(&counter, MANY).await;
+        counter
+    });
+    (runtime, counter)
+}
+
+/// Checks that `run` allocates `each` time, give or take what the runtime allocates once to run anything.
+#[track_caller]
+fn assert_allocates(each: f64, runtime: &Runtime, run: impl Future<Output = ()>) {
+    let counted = measure(|| runtime.block_on(run)).count_total as f64 / MANY as f64;
+    assert!((counted - each).abs() < 0.005, "{counted} allocations each, not {each}");
+}
+
+#[test]
+fn a_cast_a_commit_and_a_peek_allocate_nothing() {
+    let (runtime, counter) = warm();
+    assert_allocates(0.0, &runtime, cast(&counter, MANY));
+    let peeks = async {
+        for _ in 0..MANY {
+            assert!(*counter.peek() > 0);
+        }
+    };
+    assert_allocates(0.0, &runtime, peeks);
+}
+
+#[test]
+fn a_call_allocates_its_reply_slot_whether_it_commits_or_not() {
+    let (runtime, counter) = warm();
+    assert_allocates(1.0, &runtime, add(&counter, MANY));
+    assert_allocates(1.0, &runtime, get(&counter, MANY));
+}
