@@ -311,7 +311,8 @@ impl<S: GenServer> ServerSpec<S> {
             registration.points_to(&logical);
             logical.cell.look(|record| record.registration = Some(registration));
         }
-        let supervisor = tokio::spawn(Supervisor::new(logical.clone(), factory, state).run());
+        let mut supervisor = Supervisor::new(logical.clone(), factory, state);
+        let supervisor = tokio::spawn(async move { supervisor.run().await });
         logical.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
         Ok(logical)
     }

@@ -95,7 +95,7 @@ impl<S: GenServer> Supervisor<S> {
         }
     }
 
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         self.start_keeper();
         let finale = self.lives().await;
         self.finish(finale).await;

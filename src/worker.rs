@@ -75,7 +75,7 @@ pub(crate) async fn live<S: GenServer>(
             }
         },
     };
-    let worker = Worker {
+    let mut worker = Worker {
         epoch,
         server,
         state,
@@ -93,7 +93,7 @@ pub(crate) async fn live<S: GenServer>(
 }
 
 impl<S: GenServer> Worker<S> {
-    async fn run(mut self, opening: Job<S>) -> End {
+    async fn run(&mut self, opening: Job<S>) -> End {
         let mut job = match self.open(opening) {
             Ok(job) => job,
             Err(Fenced) => return End::Fenced,
