@@ -17,6 +17,9 @@ impl<S: GenServer> Context<S> {
     }
 
     /// A handle to this server, for others. Calling it from here is [`CallError::CallingSelf`](crate::CallError::CallingSelf).
+    ///
+    /// In the server's own state keep it as a [`WeakServerRef`](crate::WeakServerRef): the final state can be read after the
+    /// end, so a server whose state holds itself is never freed.
     pub fn server(&self) -> ServerRef<S> {
         ServerRef::new(self.logical.clone())
     }

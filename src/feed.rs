@@ -4,17 +4,21 @@
 //! no crash can fall between the two and no two events can change places. It belongs to the logical server: a new keeper
 //! goes on where the last one ended.
 
-use std::{collections::VecDeque, mem, task::Waker, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, task::Waker, time::Duration};
 
 use crate::{
-    contain::drop_quietly,
+    contain::{Quiet, drop_quietly},
     exit::{Callback, CrashReport, ExitReason},
     gen_server::GenServer,
+    listener::Listener,
     preserve::Kept,
 };
 
 /// From so many queued events on, changes are merged.
 const CAPACITY: usize = 4096;
+
+/// The listeners of a server.
+pub(crate) type Audience<S> = Quiet<Vec<Box<dyn Listener<S>>>>;
 
 pub(crate) enum Event<S: GenServer> {
     Started { kept: Kept<S> },
@@ -28,8 +32,8 @@ pub(crate) struct Feed<S: GenServer> {
     events: VecDeque<Event<S>>,
     /// The state the listeners saw last.
     seen: Option<Kept<S>>,
-    /// Whether anybody listens; nothing is queued otherwise.
-    heard: bool,
+    /// Who listens, until the last event is told; nothing is queued for nobody.
+    audience: Option<Arc<Audience<S>>>,
     closed: bool,
     /// Whether there is a keeper.
     attended: bool,
@@ -39,21 +43,21 @@ pub(crate) struct Feed<S: GenServer> {
 
 /// What the keeper finds.
 pub(crate) enum Fed<S: GenServer> {
-    /// The next event, and the state the listeners saw before it.
-    Event(Event<S>, Option<Kept<S>>),
+    /// The next event, who is to be told, and the state they saw before it.
+    Event(Event<S>, Arc<Audience<S>>, Option<Kept<S>>),
     /// A fault on purpose: do nothing for so long.
     Stall(Duration),
     Nothing,
-    /// There will be no more.
-    Closed,
+    /// There will be no more, so nobody listens any more: the listeners, who may hold the server itself, can go.
+    Closed(Option<Arc<Audience<S>>>),
 }
 
 impl<S: GenServer> Feed<S> {
-    pub(crate) fn new(heard: bool) -> Self {
+    pub(crate) fn new(listeners: Audience<S>) -> Self {
         Self {
             events: VecDeque::new(),
             seen: None,
-            heard,
+            audience: (!listeners.is_empty()).then(|| Arc::new(listeners)),
             closed: false,
             attended: false,
             keeper: None,
@@ -63,7 +67,7 @@ impl<S: GenServer> Feed<S> {
 
     /// Queues an event, if anybody listens. What is left to be done outside the lock is added to `nudge`.
     pub(crate) fn push(&mut self, nudge: &mut Nudge<S>, event: impl FnOnce() -> Event<S>) {
-        if !self.heard {
+        if self.audience.is_none() {
             return;
         }
         match event() {
@@ -93,7 +97,7 @@ impl<S: GenServer> Feed<S> {
         if mem::replace(&mut self.closed, true) {
             return true;
         }
-        self.events.extend(last.filter(|_| self.heard));
+        self.events.extend(last.filter(|_| self.audience.is_some()));
         nudge.keeper = self.keeper.take();
         self.attended
     }
@@ -118,7 +122,7 @@ impl<S: GenServer> Feed<S> {
         }
         let Some(event) = self.events.pop_front() else {
             if self.closed {
-                return Fed::Closed;
+                return Fed::Closed(self.audience.take());
             }
             self.keeper = waker.cloned();
             return Fed::Nothing;
@@ -127,7 +131,10 @@ impl<S: GenServer> Feed<S> {
             Event::Started { kept } | Event::Changed { kept, .. } => self.seen.replace(kept.clone()),
             Event::Crashed { .. } | Event::Restarted { .. } | Event::Terminated { .. } => None,
         };
-        Fed::Event(event, seen)
+        match &self.audience {
+            Some(audience) => Fed::Event(event, audience.clone(), seen),
+            None => Fed::Nothing,
+        }
     }
 }
 

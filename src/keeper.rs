@@ -9,7 +9,7 @@ use tokio::{task::coop, time};
 
 use crate::{
     contain::{catch, drop_quietly},
-    feed::{Event, Fed},
+    feed::{Audience, Event, Fed},
     gen_server::GenServer,
     listener::{Crashed, Listener, Restarted, Started, StateChanged, Terminated},
     logical::Logical,
@@ -37,9 +37,10 @@ impl<S: GenServer> Keeper<S> {
                 });
             match fed.await {
                 // No await between taking an event and telling it: a kill of this task cannot lose one.
-                Fed::Event(event, seen) => tell(&self.logical, event, seen),
+                Fed::Event(event, audience, seen) => tell(&self.logical, event, &audience, seen),
                 Fed::Stall(pause) => time::sleep(pause).await,
-                Fed::Nothing | Fed::Closed => return,
+                Fed::Closed(audience) => return drop_quietly(audience),
+                Fed::Nothing => {}
             }
             coop::consume_budget().await;
         }
@@ -58,17 +59,23 @@ impl<S: GenServer> Drop for Keeper<S> {
 pub(crate) fn tell_the_rest<S: GenServer>(logical: &Arc<Logical<S>>) {
     loop {
         match logical.cell.look(|record| record.feed.pull(None)) {
-            Fed::Event(event, seen) => tell(logical, event, seen),
+            Fed::Event(event, audience, seen) => tell(logical, event, &audience, seen),
             Fed::Stall(_) => {}
-            Fed::Nothing | Fed::Closed => return,
+            Fed::Closed(audience) => return drop_quietly(audience),
+            Fed::Nothing => return,
         }
     }
 }
 
 /// Tells every listener one event (K12: whatever one of them does, the others and the next event are not concerned).
-fn tell<S: GenServer>(logical: &Arc<Logical<S>>, event: Event<S>, seen: Option<Kept<S>>) {
+fn tell<S: GenServer>(
+    logical: &Arc<Logical<S>>,
+    event: Event<S>,
+    audience: &Audience<S>,
+    seen: Option<Kept<S>>,
+) {
     let each = |tell: &dyn Fn(&dyn Listener<S>)| {
-        for listener in logical.listeners.iter() {
+        for listener in audience.iter() {
             if let Err(payload) = catch(|| tell(&**listener)) {
                 drop(payload);
                 tracing::error!(server = %logical.label(), "a listener panicked");

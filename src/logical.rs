@@ -1,4 +1,28 @@
 //! The logical server: what a [`ServerRef`](crate::ServerRef) names and what the three tasks of its subtree share.
+//!
+//! # The rules of the subtree
+//!
+//! The comments of this crate cite them where they bind.
+//!
+//! * **K1** Commit before reply: the callback returned `Ok`, the snapshot is taken, it is swapped in behind the fence, the
+//!   replies go out. No user code and no await stands between the last two.
+//! * **K2** Unchanged, uncopied: a callback that never took `&mut` to the state takes no snapshot and tells no listener.
+//! * **K3** The working copy of an abnormal end is thrown away, never looked at. It, panic payloads and messages are dropped
+//!   where a panic is caught, and never while one unwinds.
+//! * **K4** To replace a worker: raise the epoch under the cell's lock, abort the task, wait for it for `kill_grace`, read the
+//!   record, start the next incarnation. A stale incarnation can neither commit nor reply nor take a message.
+//! * **K5** A task that never yields cannot be aborted. After `kill_grace` it is left behind as a zombie: fenced, counted,
+//!   reported. More than `max_zombies` of them end the server.
+//! * **K6** The mailbox is locked only while messages are put in or taken out, never across a callback.
+//! * **K7** The message whose callback crashed is not run again, and its caller is told at once. Those behind it are kept.
+//! * **K8** No lock of the crate is held while user code runs: `Clone`, `Drop`, `Debug`, listeners, wakers.
+//! * **K9** No callback is wrapped in a `select!`. What is asked from outside is looked at between callbacks; only a kill cuts
+//!   one, at an await.
+//! * **K10** Control does not queue behind user mail, and user mail cannot starve control.
+//! * **K11** What belongs to the logical server (refs, name, queue, deadlines) survives crashes.
+//! * **K12** A listener can delay or break only itself.
+//! * **K13** Every end is an answer: every pending and later operation resolves, with the reason.
+//! * **K14** The death of the supervisor task is the logical end.
 
 use std::{
     collections::VecDeque,
@@ -12,13 +36,12 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     cell::Cell,
-    contain::{Quiet, drop_quietly},
+    contain::drop_quietly,
     deadlines::{DeadlineKey, Deadlines},
     error::{CallError, StartError},
     exit::{CrashKind, CrashReport, ExitReason},
     feed::{Event, Nudge},
     gen_server::GenServer,
-    listener::Listener,
     mailbox::Mailbox,
     name::ServerId,
     preserve::Kept,
@@ -32,7 +55,6 @@ pub(crate) struct Logical<S: GenServer> {
     pub(crate) id: ServerId,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) options: Options,
-    pub(crate) listeners: Quiet<Vec<Box<dyn Listener<S>>>>,
     pub(crate) mailbox: Mailbox<Envelope<S>>,
     pub(crate) cell: Cell<Record<S>>,
     deadlines: Mutex<Deadlines>,
@@ -43,17 +65,10 @@ pub(crate) struct Logical<S: GenServer> {
 }
 
 impl<S: GenServer> Logical<S> {
-    pub(crate) fn new(
-        id: ServerId,
-        name: Option<Arc<str>>,
-        options: Options,
-        listeners: Quiet<Vec<Box<dyn Listener<S>>>>,
-        record: Record<S>,
-    ) -> Self {
+    pub(crate) fn new(id: ServerId, name: Option<Arc<str>>, options: Options, record: Record<S>) -> Self {
         Self {
             id,
             name,
-            listeners,
             mailbox: Mailbox::new(options.capacity),
             options,
             cell: Cell::new(record),
@@ -230,7 +245,8 @@ impl<S: GenServer> Logical<S> {
             record.life.phase = phase;
             std::mem::take(&mut record.tasks)
         });
-        drop(tasks);
+        let supervisor = self.supervisor.lock().take();
+        drop((tasks, supervisor));
         self.ring();
     }
 

@@ -17,7 +17,7 @@ use crate::{
     contain::drop_quietly,
     error::{CallError, StartError},
     exit::{Callback, CrashReport, ExitReason, Place},
-    feed::{Event, Feed, Nudge},
+    feed::{Audience, Event, Feed, Nudge},
     gen_server::GenServer,
     job::{After, Job},
     preserve::{Kept, Preserve, Snapshot},
@@ -119,7 +119,7 @@ pub(crate) enum Fallback<S: GenServer> {
 }
 
 impl<S: GenServer> Record<S> {
-    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, heard: bool) -> Self {
+    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, listeners: Audience<S>) -> Self {
         Self {
             kept,
             continues: Vec::new(),
@@ -129,7 +129,7 @@ impl<S: GenServer> Record<S> {
             parting: None,
             batch: VecDeque::new(),
             deferred: Deferred::default(),
-            feed: Feed::new(heard),
+            feed: Feed::new(listeners),
             fallback,
             life: Life::default(),
             counters: Counters::default(),

@@ -25,6 +25,9 @@ pub(crate) enum Verdict {
 }
 
 impl Budget {
+    /// A budget without an end has to know only whether there were few crashes or many.
+    const ENOUGH: usize = 64;
+
     pub(crate) fn new(max: u32, within: Duration) -> Self {
         Self { max, within, crashes: VecDeque::new() }
     }
@@ -33,6 +36,9 @@ impl Budget {
     pub(crate) fn charge(&mut self, now: Duration) -> Verdict {
         self.slide(now);
         self.crashes.push_back(now);
+        if self.max == u32::MAX && self.crashes.len() > Self::ENOUGH {
+            self.crashes.pop_front();
+        }
         match u32::try_from(self.crashes.len()) {
             Ok(recent) if recent <= self.max => Verdict::Restart { recent },
             _ => Verdict::Exceeded,

@@ -199,7 +199,7 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// Survives `n` crashes within any span of `within`; the next one ends the server with
     /// [`RestartLimit`](crate::ExitReason::RestartLimit). A crash exactly `within` ago still counts, as in OTP. Defaults to
-    /// 1000 in 10 s. A zero `within` is refused at [`start`](Self::start).
+    /// 1000 in 10 s. `u32::MAX` is no limit. A zero `within` is refused at [`start`](Self::start).
     pub fn max_restarts(mut self, n: u32, within: Duration) -> Self {
         (self.options.max_restarts, self.options.within) = (n, within);
         self
@@ -267,7 +267,7 @@ impl<S: GenServer> ServerSpec<S> {
     ///
     /// # Panics
     ///
-    /// If it is polled outside a Tokio runtime.
+    /// If it is polled outside a Tokio runtime, or in one without timers (`enable_time`).
     #[track_caller]
     pub fn start(self) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
         let caller = Location::caller();
@@ -276,6 +276,8 @@ impl<S: GenServer> ServerSpec<S> {
                 Handle::try_current().is_ok(),
                 "the server that {caller} starts needs a Tokio runtime to run on: await `start` inside one"
             );
+            // A runtime without timers is refused here, by Tokio's own words, and not by a supervisor that dies of it later.
+            drop(tokio::time::sleep(Duration::ZERO));
             let logical = self.spawn()?;
             let abandoned = KillOnDrop(&logical);
             let started = logical.until(|record| match &record.life.phase {
@@ -304,9 +306,9 @@ impl<S: GenServer> ServerSpec<S> {
             Poison::ResetToInitial => Fallback::Initial(kept.snapshot().clone()),
             Poison::PreviousGood => Fallback::Previous(None),
         };
-        let record = Record::new(kept, fallback, !listeners.is_empty());
+        let record = Record::new(kept, fallback, listeners);
         let name = name.map(|(_, name)| name);
-        let logical = Arc::new(Logical::new(id, name, options, listeners, record));
+        let logical = Arc::new(Logical::new(id, name, options, record));
         if let Some(registration) = registration {
             registration.points_to(&logical);
             logical.cell.look(|record| record.registration = Some(registration));

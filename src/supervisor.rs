@@ -272,7 +272,7 @@ impl<S: GenServer> Supervisor<S> {
         {
             // There will be nobody to handle what is queued: whoever wants the server to end does not wait for it.
             if let Some(reason) = self.logical.mailbox.closing() {
-                return Err(Ok(reason));
+                return Err(Ok(reason.at(self.place(Callback::Restarted))));
             }
         }
         match self.budget.charge(self.born.elapsed()) {

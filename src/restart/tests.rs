@@ -89,6 +89,8 @@ fn the_extremes_are_defined() {
     let mut all = Budget::new(u32::MAX, Duration::MAX);
     assert_eq!(all.charge(Duration::ZERO), Verdict::Restart { recent: 1 });
     assert_eq!(all.charge(Duration::MAX), Verdict::Restart { recent: 2 });
+    (0..1_000).for_each(|_| assert!(matches!(all.charge(Duration::MAX), Verdict::Restart { .. })));
+    assert!(all.crashes.len() <= Budget::ENOUGH, "a budget without an end does not grow without one");
     all.clear();
     assert_eq!(all.charge(Duration::MAX), Verdict::Restart { recent: 1 });
 

@@ -92,4 +92,15 @@ both! {
         let exit = soon(server.stopped()).await;
         assert!(matches!(exit.reason, ExitReason::Normal), "{}", exit.reason);
     }
+
+    /// G11: a listener that holds its server does not keep it alive for ever.
+    async fn a_server_that_its_listener_holds_is_freed() {
+        let meddler = Meddler { server: Mutex::new(None), answers: Arc::default() };
+        let server = ServerSpec::new(Script::new(), 9_u64).listener(meddler).start().await.expect("it starts");
+        let memory = server.downgrade();
+        until("the listener has had its say", || *server.peek() == 10).await;
+        stop(&server).await;
+        drop(server);
+        until("the server is freed", || memory.upgrade().is_none()).await;
+    }
 }
