@@ -13,6 +13,7 @@ mod intensity;
 mod keeper;
 mod listener;
 mod reply;
+mod soak;
 mod start;
 mod state;
 mod stop;
