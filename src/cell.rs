@@ -31,18 +31,30 @@ impl<T> Cell<T> {
         Self { inner: Mutex::new(Inner { epoch: 1, alive: false, refused: 0, record }) }
     }
 
-    /// Lets the next incarnation live and gives its epoch.
-    pub(crate) fn open(&self) -> u64 {
+    /// Lets the next incarnation live if `may` agrees in the same instant, and gives its epoch.
+    pub(crate) fn open_if(&self, may: impl FnOnce(&T) -> bool) -> Option<u64> {
         let mut inner = self.inner.lock();
+        if !may(&inner.record) {
+            return None;
+        }
         inner.alive = true;
-        inner.epoch
+        Some(inner.epoch)
     }
 
     /// Ends the life of the incarnation that is alive, if any: from here on it is refused (K4). `f` sees the record in the
     /// same instant, and the epoch that ended.
     pub(crate) fn fence<R>(&self, f: impl FnOnce(&mut T, u64) -> R) -> Option<R> {
+        self.fence_if(|_| true, f)
+    }
+
+    /// As [`fence`](Self::fence), if `may` agrees in the same instant.
+    pub(crate) fn fence_if<R>(
+        &self,
+        may: impl FnOnce(&T) -> bool,
+        f: impl FnOnce(&mut T, u64) -> R,
+    ) -> Option<R> {
         let mut inner = self.inner.lock();
-        if !inner.alive {
+        if !inner.alive || !may(&inner.record) {
             return None;
         }
         let ended = inner.epoch;
@@ -80,14 +92,16 @@ impl<T> Cell<T> {
         f(&mut inner.record, epoch)
     }
 
+    /// As [`look`](Self::look), with the number of commits that were refused.
+    pub(crate) fn audit<R>(&self, f: impl FnOnce(&mut T, u64) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let refused = inner.refused;
+        f(&mut inner.record, refused)
+    }
+
     /// Whether an incarnation is alive.
     pub(crate) fn is_open(&self) -> bool {
         self.inner.lock().alive
-    }
-
-    /// How many commits were refused.
-    pub(crate) fn refused(&self) -> u64 {
-        self.inner.lock().refused
     }
 }
 

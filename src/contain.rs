@@ -5,6 +5,7 @@ use std::{
     fmt, mem,
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
 };
 
 /// Runs `f`; a panic comes back as its payload.
@@ -16,6 +17,15 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
 pub(crate) fn drop_quietly<T>(value: T) {
     if mem::needs_drop::<T>() && catch(|| drop(value)).is_err() {
         tracing::error!("a value's Drop panicked; contained");
+    }
+}
+
+/// Wakes whoever waits. A waker is not ours and may panic; nobody else is to suffer from it.
+pub(crate) fn wake_quietly(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        if catch(|| waker.wake()).is_err() {
+            tracing::error!("a waker panicked; contained");
+        }
     }
 }
 
@@ -54,6 +64,11 @@ pub(crate) struct Quiet<T>(Option<T>);
 impl<T> Quiet<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(Some(value))
+    }
+
+    /// Drops the value now.
+    pub(crate) fn clear(&mut self) {
+        drop_quietly(self.0.take());
     }
 }
 

@@ -3,11 +3,17 @@
 //! A Tokio timer per call would cost more than the call. Here a call only notes its deadline; the supervisor task sleeps
 //! until the earliest one and is woken only by a call whose deadline is earlier than anything it sleeps for.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::reply::AnySlot;
+
+/// The instant `after` from now; `None` if that is too far away to ever come (30 years, as Tokio has it).
+pub(crate) fn later(after: Duration) -> Option<Instant> {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    (after < NEVER).then(|| Instant::now() + after)
+}
 
 /// Names a noted deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -131,7 +131,7 @@ pub enum SysError {
     NoProc,
 }
 
-/// Why a server did not start. Nothing of it is left: no task, no name.
+/// Why a server did not start. Nothing of it is left, its name is free.
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum StartError {

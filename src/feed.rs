@@ -14,7 +14,7 @@ use crate::{
     preserve::Kept,
 };
 
-/// From so many queued events on, changes are merged.
+/// From so many queued events on, only the newest of each kind is kept.
 const CAPACITY: usize = 4096;
 
 /// The listeners of a server.
@@ -23,7 +23,7 @@ pub(crate) type Audience<S> = Quiet<Vec<Box<dyn Listener<S>>>>;
 pub(crate) enum Event<S: GenServer> {
     Started { kept: Kept<S> },
     Changed { kept: Kept<S>, callback: Callback, lagged: u64 },
-    Crashed { report: CrashReport, kept: Kept<S>, abandoned: bool },
+    Crashed { report: CrashReport, kept: Kept<S>, abandoned: bool, lagged: u64 },
     Restarted { incarnation: u64, took: Duration },
     Terminated { reason: ExitReason, kept: Kept<S> },
 }
@@ -39,6 +39,23 @@ pub(crate) struct Feed<S: GenServer> {
     attended: bool,
     keeper: Option<Waker>,
     stall: Option<Duration>,
+}
+
+impl<S: GenServer> Event<S> {
+    /// How many events gave way to this one.
+    fn lagged(&self) -> u64 {
+        match self {
+            Self::Changed { lagged, .. } | Self::Crashed { lagged, .. } => *lagged,
+            Self::Started { .. } | Self::Restarted { .. } | Self::Terminated { .. } => 0,
+        }
+    }
+
+    fn lagging(mut self, by: u64) -> Self {
+        if let Self::Changed { lagged, .. } | Self::Crashed { lagged, .. } = &mut self {
+            *lagged = by;
+        }
+        self
+    }
 }
 
 /// What the keeper finds.
@@ -70,25 +87,22 @@ impl<S: GenServer> Feed<S> {
         if self.audience.is_none() {
             return;
         }
-        match event() {
-            Event::Changed { kept, callback, .. } if self.events.len() >= CAPACITY => {
-                debug_assert!(nudge.merged.is_none(), "there is one change under a lock");
-                nudge.merged = self.merge(kept, callback);
-            }
-            event => self.events.push_back(event),
-        }
+        let event = event();
+        let stale = self.make_room(&event);
+        let lagged = stale.as_ref().map_or(0, |stale| stale.lagged() + 1);
+        nudge.stale.extend(stale);
+        self.events.push_back(event.lagging(lagged));
         nudge.keeper = self.keeper.take().or_else(|| nudge.keeper.take());
     }
 
-    /// Merges a change into the newest event if that is a change too, and gives back the state that nobody will see.
-    fn merge(&mut self, newer: Kept<S>, by: Callback) -> Option<Kept<S>> {
-        if let Some(Event::Changed { kept, callback, lagged }) = self.events.back_mut() {
-            *lagged += 1;
-            *callback = by;
-            return Some(mem::replace(kept, newer));
+    /// Beyond the capacity there is at most one event of each kind: the one of the same kind as `event` gives way to it.
+    fn make_room(&mut self, event: &Event<S>) -> Option<Event<S>> {
+        if self.events.len() < CAPACITY {
+            return None;
         }
-        self.events.push_back(Event::Changed { kept: newer, callback: by, lagged: 0 });
-        None
+        let same = |other: &Event<S>| mem::discriminant(other) == mem::discriminant(event);
+        let beyond = self.events.iter().skip(CAPACITY).position(same)?;
+        self.events.remove(CAPACITY + beyond)
     }
 
     /// Queues the last event, if there is to be one, and says that no more will come. Only the first end counts.
@@ -142,13 +156,13 @@ impl<S: GenServer> Feed<S> {
 #[must_use = "the keeper is woken by `ring`"]
 pub(crate) struct Nudge<S: GenServer> {
     keeper: Option<Waker>,
-    /// A state that was merged away.
-    merged: Option<Kept<S>>,
+    /// Events that gave way to others.
+    stale: Vec<Event<S>>,
 }
 
 impl<S: GenServer> Nudge<S> {
     pub(crate) const fn none() -> Self {
-        Self { keeper: None, merged: None }
+        Self { keeper: None, stale: Vec::new() }
     }
 
     /// Wakes the keeper if it has something to do.
@@ -156,8 +170,6 @@ impl<S: GenServer> Nudge<S> {
         if let Some(keeper) = self.keeper {
             keeper.wake();
         }
-        if let Some(merged) = self.merged {
-            drop_quietly(merged);
-        }
+        drop_quietly(self.stale);
     }
 }

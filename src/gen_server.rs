@@ -19,7 +19,8 @@ pub type Outcome<S> = Result<Next<S>, Crash>;
 /// Every callback is optional, and every one may crash: by a panic, by an `Err` (so by `?`), by being killed at an await.
 /// Its work is then rolled back, the worker is replaced, and the next incarnation carries on with the state of the last
 /// callback that returned `Ok` and with the messages that were queued. The message whose callback crashed is not run
-/// again.
+/// again. Two have nothing to carry on: a crash in `init` fails the start, and one in the `terminate` of a server that is to
+/// end becomes the reason of that end.
 ///
 /// The counterpart of OTP's [`gen_server`](https://www.erlang.org/doc/apps/stdlib/gen_server.html).
 ///
@@ -160,8 +161,9 @@ pub trait GenServer: Sized + Send + 'static {
         async { Ok(Next::Wait) }
     }
 
-    /// Runs last in an incarnation that stops or that crashed, never in one that is killed. After a crash the state is the
-    /// one that is kept, not what the crashed callback left of it. What it does to the state is not kept, and its replies
+    /// Runs last in an incarnation that stops or that crashed, never in one that is killed, nor in one whose `init` or
+    /// `restarted` crashed: what never served has nothing to terminate. After a crash the state is the one that is kept, not
+    /// what the crashed callback left of it. What it does to the state is not kept, and its replies
     /// go out when it has returned. Defaults to nothing.
     fn terminate(
         &mut self,

@@ -4,6 +4,8 @@ use tokio::time::Instant;
 
 use crate::{
     cell::Fenced,
+    contain::Quiet,
+    deadlines::later,
     error::StartError,
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     gen_server::{GenServer, Next, Restart},
@@ -59,7 +61,8 @@ impl From<Fenced> for Unkept {
 
 /// What a callback wants to come after it.
 pub(crate) struct After<S: GenServer> {
-    pub(crate) next: Option<S::Continue>,
+    /// The user's, so dropped quietly if nothing comes of it.
+    pub(crate) next: Quiet<Option<S::Continue>>,
     pub(crate) idle_until: Option<Instant>,
     pub(crate) stop: Option<ExitReason>,
     pub(crate) hibernate: bool,
@@ -67,13 +70,12 @@ pub(crate) struct After<S: GenServer> {
 
 impl<S: GenServer> After<S> {
     pub(crate) fn of(next: Next<S>, place: Place) -> Result<Self, Unkept> {
-        let mut after = Self { next: None, idle_until: None, stop: None, hibernate: false };
+        let mut after = Self { next: Quiet::new(None), idle_until: None, stop: None, hibernate: false };
         let error = |message: String| Unkept::Crashed(CrashReport::new(CrashKind::Error, message, place));
         match next {
             Next::Wait => {}
-            Next::Continue(next) => after.next = Some(next),
-            // A deadline that the clock cannot express never comes.
-            Next::Timeout(wait) => after.idle_until = Instant::now().checked_add(wait),
+            Next::Continue(next) => *after.next = Some(next),
+            Next::Timeout(wait) => after.idle_until = later(wait),
             Next::Hibernate => after.hibernate = true,
             Next::Stop(reason) if place.callback == Callback::Init => {
                 return Err(error(format!("init stopped: {reason}")));

@@ -100,8 +100,9 @@ fn tell<S: GenServer>(
                 });
             });
         }
-        Event::Crashed { report, kept, abandoned } => {
-            each(&|listener| listener.crashed(&Crashed { report, state: kept, abandoned: *abandoned }));
+        Event::Crashed { report, kept, abandoned, lagged } => {
+            let (abandoned, lagged) = (*abandoned, *lagged);
+            each(&|listener| listener.crashed(&Crashed { report, state: kept, abandoned, lagged }));
         }
         Event::Restarted { incarnation, took } => {
             let event = Restarted { incarnation: *incarnation, took: *took, server: PhantomData };

@@ -68,7 +68,8 @@
 //! * **A fenced incarnation is harmless.** A worker that was killed and does not yield can neither commit nor reply nor
 //!   take a message.
 //! * **Every end is an answer.** Whatever happens, every operation resolves, with the reason.
-//! * **Listeners see commits in order**, an unbroken chain, and can break only themselves.
+//! * **Listeners see commits in order**, an unbroken chain, and cannot harm the server: one that panics is told the next
+//!   event all the same.
 //!
 //! # What it cannot survive
 //!
@@ -89,6 +90,7 @@
 //! Rust 1.85.
 
 mod alarm;
+mod bell;
 mod callback;
 mod cell;
 #[cfg(feature = "chaos")]

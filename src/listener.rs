@@ -11,15 +11,17 @@ use crate::{
 
 /// Is told of what happens to a server, in the order in which it happened.
 ///
-/// The keeper task calls the methods, one event at a time, after the fact: a listener can neither slow the worker down nor
+/// The keeper task calls the methods, one event at a time, after the fact: a listener can neither hold the worker up nor
 /// break it. Each change's `old` is the `new` of the change before, also across crashes. A method that panics is logged,
 /// and the next event comes all the same (K12).
 ///
-/// Events queue up while a listener is busy. From 4,096 on, further changes are merged into the newest one, whose `lagged`
-/// says how many it swallowed; no other event is ever left out.
+/// Events queue up while a listener is busy. From 4,096 on, only the newest change, crash and restart are kept, and `lagged`
+/// says how many before them are not told. The chain of `old` and `new` holds all the same, and the start and the end are
+/// always told.
 ///
-/// The methods are synchronous, and the keeper is a task like any other: one that blocks its thread for long does so to the
-/// runtime, on a current-thread runtime to everything.
+/// The methods are synchronous. The listeners of one server are told one after the other, so one that blocks delays the
+/// others; and the keeper is a task like any other, so one that blocks its thread does so to the runtime, on a
+/// current-thread runtime to everything.
 ///
 /// # Examples
 ///
@@ -103,7 +105,7 @@ pub struct StateChanged<'a, S: GenServer> {
     pub incarnation: u64,
     /// The callback that changed it.
     pub callback: Callback,
-    /// How many changes were merged into this one because the listener was behind. 0 as a rule.
+    /// How many changes before this one are not told because the listener was behind. 0 as a rule.
     pub lagged: u64,
 }
 
@@ -117,6 +119,8 @@ pub struct Crashed<'a, S: GenServer> {
     /// The worker could not be stopped within [`kill_grace`](crate::ServerSpec::kill_grace) and was abandoned as a zombie:
     /// its thread is still busy, but nothing it does has an effect on the server any more.
     pub abandoned: bool,
+    /// How many crashes before this one are not told because the listener was behind. 0 as a rule.
+    pub lagged: u64,
 }
 
 /// A new incarnation serves.
@@ -158,10 +162,11 @@ impl<S: GenServer> fmt::Debug for StateChanged<'_, S> {
 
 impl<S: GenServer> fmt::Debug for Crashed<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { report, state: _, abandoned } = self;
+        let Self { report, state: _, abandoned, lagged } = self;
         f.debug_struct("Crashed")
             .field("report", report)
             .field("abandoned", abandoned)
+            .field("lagged", lagged)
             .finish_non_exhaustive()
     }
 }

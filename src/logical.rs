@@ -27,17 +27,17 @@
 use std::{
     collections::VecDeque,
     fmt,
-    pin::pin,
     sync::{Arc, Weak},
     task::Waker,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
+    bell::Bell,
     cell::Cell,
     contain::drop_quietly,
-    deadlines::{DeadlineKey, Deadlines},
+    deadlines::{DeadlineKey, Deadlines, later},
     error::{CallError, StartError},
     exit::{CrashKind, CrashReport, ExitReason},
     feed::{Event, Nudge},
@@ -45,7 +45,7 @@ use crate::{
     mailbox::Mailbox,
     name::ServerId,
     preserve::Kept,
-    record::{Envelope, Noted, Phase, Record},
+    record::{Envelope, Parting, Phase, Record},
     reply::{AnySlot, Caller, Claim},
     spec::{Options, Shutdown},
     sync::Mutex,
@@ -61,7 +61,7 @@ pub(crate) struct Logical<S: GenServer> {
     /// Wakes the supervisor for an order or an earlier deadline.
     supervisor: Mutex<Option<Waker>>,
     /// Rings when the server serves, serves again, or is over.
-    bell: Notify,
+    bell: Bell,
 }
 
 impl<S: GenServer> Logical<S> {
@@ -74,7 +74,7 @@ impl<S: GenServer> Logical<S> {
             cell: Cell::new(record),
             deadlines: Mutex::new(Deadlines::default()),
             supervisor: Mutex::new(None),
-            bell: Notify::new(),
+            bell: Bell::new(),
         }
     }
 
@@ -92,9 +92,11 @@ impl<S: GenServer> Logical<S> {
 
     /// Ends the logical server without `terminate`.
     pub(crate) fn kill(&self) {
-        self.mailbox.close(ExitReason::Killed);
+        // The order first, so that no incarnation comes to life after it, and the mailbox last: a worker that found it closed
+        // before its own end would take that for a stop in good order, and terminate.
         self.cell.look(|record| record.life.kill = true);
         self.end_life("its server was killed", |_| CallError::Stopped(ExitReason::Killed));
+        self.mailbox.close(ExitReason::Killed);
         self.wake_supervisor();
     }
 
@@ -109,7 +111,7 @@ impl<S: GenServer> Logical<S> {
         match self.options.shutdown {
             Shutdown::BrutalKill => return self.kill(),
             Shutdown::Timeout(limit) => {
-                let kill_at = Instant::now().checked_add(limit);
+                let kill_at = later(limit);
                 self.cell.look(|record| record.life.kill_at = record.life.kill_at.or(kill_at));
             }
             Shutdown::Infinity => {}
@@ -117,19 +119,45 @@ impl<S: GenServer> Logical<S> {
         self.stop(ExitReason::Shutdown);
     }
 
-    fn end_life(&self, why: &str, answer: impl FnOnce(CrashReport) -> CallError) {
-        let ended = self.cell.fence(|record, epoch| {
+    /// Ends the first incarnation if its `init` is not done. Tells whether it did.
+    pub(crate) fn give_up_starting(&self) -> bool {
+        let starting = |record: &Record<S>| matches!(record.life.phase, Phase::Starting);
+        self.end_life_if(starting, "init did not finish in time", CallError::Crashed)
+    }
+
+    fn end_life(&self, why: &str, answer: impl FnOnce(CrashReport) -> CallError) -> bool {
+        self.end_life_if(|_| true, why, answer)
+    }
+
+    fn end_life_if(
+        &self,
+        may: impl FnOnce(&Record<S>) -> bool,
+        why: &str,
+        answer: impl FnOnce(CrashReport) -> CallError,
+    ) -> bool {
+        let ended = self.cell.fence_if(may, |record, epoch| {
             let report = CrashReport::new(CrashKind::Kill, why, record.place(epoch));
             record.life.killed = Some(report.clone());
             record.life.died = Some(Instant::now());
+            if let Phase::Running = record.life.phase {
+                record.life.phase = Phase::Restarting;
+            }
             (record.in_hand.take(), record.parting.take(), report)
         });
-        if let Some((in_hand, parting, report)) = ended {
-            drop(parting);
-            if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
-                claim.fail(answer(report));
-            }
-            self.wake_supervisor();
+        let Some((in_hand, parting, report)) = ended else { return false };
+        self.part(parting);
+        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
+            claim.fail(answer(report));
+        }
+        self.wake_supervisor();
+        true
+    }
+
+    /// Says what a committed stop has said, and leaves its caller to be answered later if it has no answer yet.
+    pub(crate) fn part(&self, parting: Option<Parting>) {
+        if let Some(Parting { said, claim }) = parting {
+            drop(said);
+            claim.into_iter().for_each(|claim| self.defer(claim));
         }
     }
 
@@ -139,18 +167,17 @@ impl<S: GenServer> Logical<S> {
     /// over.
     pub(crate) async fn until<T>(&self, mut check: impl FnMut(&mut Record<S>) -> Option<T>) -> T {
         loop {
-            let mut rung = pin!(self.bell.notified());
             // Listen before looking: what happens in between is not missed.
-            rung.as_mut().enable();
+            let ring = self.bell.listen();
             if let Some(found) = self.cell.look(&mut check) {
                 return found;
             }
-            rung.await;
+            ring.await;
         }
     }
 
     pub(crate) fn ring(&self) {
-        self.bell.notify_waiters();
+        self.bell.ring();
     }
 
     /// Fails `caller` with a timeout at `at`, unless the deadline is dropped before.
@@ -190,17 +217,8 @@ impl<S: GenServer> Logical<S> {
     /// Notes a call that its callback has left open, so that the logical end can answer it.
     pub(crate) fn defer(&self, claim: Claim) {
         let Some(slot) = claim.defer() else { return };
-        match self.cell.look(|record| record.deferred.note(slot)) {
-            Noted::Well => {}
-            Noted::TooLate(slot) => fail_all([slot], &ExitReason::Killed),
-            // The sweep and the server's end are both the subtree's own work and never run at once, but for one case: the
-            // supervisor task was killed in between. Then `put_back` finds the list ended and it is all answered here.
-            Noted::Sweep(mut slots) => {
-                slots.retain(|slot| slot.upgrade().is_some_and(|slot| slot.is_open()));
-                let late = self.cell.look(|record| record.deferred.put_back(slots));
-                fail_all(late, &ExitReason::Killed);
-            }
-        }
+        let late = self.cell.look(|record| record.deferred.note(slot));
+        fail_all(late, &ExitReason::Killed);
     }
 
     // ---- the end
@@ -209,8 +227,7 @@ impl<S: GenServer> Logical<S> {
     pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
         let stopped = || CallError::Stopped(reason.clone());
         let in_hand = self.cell.fence(|record, _| record.in_hand.take()).flatten();
-        let parting = self.cell.look(|record| record.parting.take());
-        drop(parting);
+        self.part(self.cell.look(|record| record.parting.take()));
         if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
             claim.fail(stopped());
         }

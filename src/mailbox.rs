@@ -4,17 +4,20 @@
 //! time and works through it as its *batch*, which lives with the logical server too (K6): a crash between two messages of
 //! a batch loses none. Segments keep a flood from growing one allocation for ever.
 //!
-//! One order holds for everything a sender sends (G4): who finds the mailbox full stands in line, with the message, and
-//! nobody overtakes the line.
+//! One order holds for everything a sender sends (G4): who finds the mailbox full stands in [`line`], and nobody overtakes
+//! the line.
 
 use std::{
     collections::VecDeque,
     fmt, mem,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
-use crate::{exit::ExitReason, sync::Mutex};
+use self::line::Line;
+pub(crate) use self::line::Ticket;
+use crate::{contain::wake_quietly, exit::ExitReason, sync::Mutex};
+
+mod line;
 
 /// How many messages a segment of the queue holds.
 const SEGMENT: usize = 1024;
@@ -30,11 +33,10 @@ struct Inbox<M> {
     full: VecDeque<VecDeque<M>>,
     /// The segment being filled.
     filling: VecDeque<M>,
-    /// Bounded only: how many messages are queued, those of the batch included.
+    /// Bounded only: how many messages are queued, with those of the batch and those that have been promised room.
     queued: usize,
-    /// Bounded only: senders who wait for room, in order. Those who left are still in it, and counted.
-    line: VecDeque<Arc<Place<M>>>,
-    left: usize,
+    /// Bounded only: senders who wait for room.
+    line: Line,
     worker: Option<Waker>,
     intake: Intake,
 }
@@ -78,8 +80,7 @@ impl<M> Mailbox<M> {
             full: VecDeque::new(),
             filling: VecDeque::new(),
             queued: 0,
-            line: VecDeque::new(),
-            left: 0,
+            line: Line::default(),
             worker: None,
             intake: Intake::Open,
         };
@@ -88,46 +89,42 @@ impl<M> Mailbox<M> {
 
     /// Queues a message if there is room and nobody waits for it.
     pub(crate) fn try_push(&self, message: M) -> Result<(), Refused<M>> {
-        let mut inbox = self.inbox.lock();
-        if !matches!(inbox.intake, Intake::Open) {
-            return Err(Refused::Closed(Dismissed { message, intake: inbox.intake.clone() }));
-        }
-        if self.capacity.is_some_and(|capacity| !inbox.has_room(capacity)) {
-            return Err(Refused::Full(message));
-        }
-        inbox.queued += 1;
-        inbox.append(message);
-        let worker = inbox.worker.take();
-        drop(inbox);
-        wake(worker);
-        Ok(())
+        self.push_if(message, |inbox, capacity| inbox.queued < capacity && inbox.line.is_empty())
     }
 
-    /// Queues a message, or puts it in the line of those who wait for room: then the ticket tells when it is queued.
+    /// Queues a message whether there is room or not: for those who must not wait, because nobody else would make room.
+    pub(crate) fn push_over(&self, message: M) -> Result<(), Dismissed<M>> {
+        self.push_if(message, |_, _| true).map_err(|refused| match refused {
+            Refused::Closed(dismissed) => dismissed,
+            Refused::Full(_) => unreachable!("it may be over the capacity"),
+        })
+    }
+
+    /// Queues a message, or stands in line for room: then the ticket queues it.
     pub(crate) fn push(&self, message: M) -> Result<Option<Ticket<'_, M>>, Dismissed<M>> {
         match self.try_push(message) {
             Ok(()) => Ok(None),
-            Err(Refused::Full(message)) => self.stand_in_line(message).map(Some),
+            Err(Refused::Full(message)) => Ok(Some(Ticket::draw(self, message))),
             Err(Refused::Closed(dismissed)) => Err(dismissed),
         }
     }
 
-    fn stand_in_line(&self, message: M) -> Result<Ticket<'_, M>, Dismissed<M>> {
+    fn push_if(&self, message: M, may: impl FnOnce(&Inbox<M>, usize) -> bool) -> Result<(), Refused<M>> {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
-            return Err(Dismissed { message, intake: inbox.intake.clone() });
+            return Err(Refused::Closed(Dismissed { message, intake: inbox.intake.clone() }));
         }
-        let place = Arc::new(Place {
-            inner: Mutex::new(InLine { message: Some(message), fate: Fate::Waiting, waker: None }),
-        });
-        inbox.line.push_back(place.clone());
-        // Room may have come between the two locks.
-        let admitted = inbox.admit(self.capacity);
-        let worker = if admitted.is_empty() { None } else { inbox.worker.take() };
+        if let Some(capacity) = self.capacity {
+            if !may(&inbox, capacity) {
+                return Err(Refused::Full(message));
+            }
+            inbox.queued += 1;
+        }
+        inbox.append(message);
+        let worker = inbox.worker.take();
         drop(inbox);
-        wake(worker);
-        admitted.into_iter().for_each(wake);
-        Ok(Ticket { mailbox: self, place })
+        wake_quietly(worker);
+        Ok(())
     }
 
     /// Fills the empty `batch` with the oldest messages there are, or leaves a waker for when there are some.
@@ -151,16 +148,20 @@ impl<M> Mailbox<M> {
         Fetched::Nothing
     }
 
-    /// One message has left the batch: in a bounded mailbox the first in line takes its place.
+    /// One message has left the batch: in a bounded mailbox the first in line may take its place.
     pub(crate) fn taken(&self) {
-        if self.capacity.is_none() {
-            return;
+        if self.capacity.is_some() {
+            self.make_room();
         }
+    }
+
+    /// A place is free again: it is promised to the first in line.
+    fn make_room(&self) {
         let mut inbox = self.inbox.lock();
         inbox.queued -= 1;
-        let admitted = inbox.admit(self.capacity);
+        let promised = inbox.promise(self.capacity);
         drop(inbox);
-        admitted.into_iter().for_each(wake);
+        promised.into_iter().for_each(wake_quietly);
     }
 
     /// Takes nothing in any more: what is queued will be handled, then the server ends with `reason`. The first reason
@@ -172,10 +173,10 @@ impl<M> Mailbox<M> {
         }
         inbox.intake = Intake::Closing(reason);
         let worker = inbox.worker.take();
-        let line = inbox.dismiss();
+        let line = inbox.line.dismiss();
         drop(inbox);
-        wake(worker);
-        line.into_iter().for_each(wake);
+        wake_quietly(worker);
+        line.into_iter().for_each(wake_quietly);
     }
 
     /// The server is over: takes nothing in any more, and gives back what is queued beside the batch.
@@ -185,9 +186,9 @@ impl<M> Mailbox<M> {
         let filling = mem::take(&mut inbox.filling);
         let queued = mem::take(&mut inbox.full).into_iter().chain([filling]).collect();
         let worker = inbox.worker.take();
-        let line = inbox.dismiss();
+        let line = inbox.line.dismiss();
         drop((inbox, worker));
-        line.into_iter().for_each(wake);
+        line.into_iter().for_each(wake_quietly);
         queued
     }
 
@@ -217,10 +218,6 @@ impl<M> fmt::Debug for Mailbox<M> {
 }
 
 impl<M> Inbox<M> {
-    fn has_room(&self, capacity: usize) -> bool {
-        self.queued < capacity && self.line.len() == self.left
-    }
-
     fn append(&mut self, message: M) {
         self.filling.push_back(message);
         if self.filling.len() == SEGMENT {
@@ -228,106 +225,15 @@ impl<M> Inbox<M> {
         }
     }
 
-    /// Queues the messages of the first in line while there is room; their senders are to be woken.
-    fn admit(&mut self, capacity: Option<usize>) -> Vec<Option<Waker>> {
-        let mut admitted = Vec::new();
+    /// Promises what room there is to the first in line, who are to be woken.
+    fn promise(&mut self, capacity: Option<usize>) -> Vec<Option<Waker>> {
+        let mut promised = Vec::new();
         while capacity.is_none_or(|capacity| self.queued < capacity) {
-            let Some(place) = self.line.pop_front() else { break };
-            let mut sender = place.inner.lock();
-            match sender.message.take() {
-                Some(message) => {
-                    sender.fate = Fate::Admitted;
-                    admitted.push(sender.waker.take());
-                    self.queued += 1;
-                    self.append(message);
-                }
-                None => self.left -= 1,
-            }
+            let Some(waker) = self.line.promise_next() else { break };
+            self.queued += 1;
+            promised.push(waker);
         }
-        admitted
-    }
-
-    /// Sends everybody in line away, with their messages.
-    fn dismiss(&mut self) -> Vec<Option<Waker>> {
-        self.left = 0;
-        let dismiss = |place: Arc<Place<M>>| {
-            let mut sender = place.inner.lock();
-            sender.fate = Fate::Dismissed(self.intake.clone());
-            sender.waker.take()
-        };
-        self.line.drain(..).map(dismiss).collect()
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-/// A place in the line. Locked only while the inbox is, or alone.
-struct Place<M> {
-    inner: Mutex<InLine<M>>,
-}
-
-struct InLine<M> {
-    /// Until it is queued, or its sender left.
-    message: Option<M>,
-    fate: Fate,
-    waker: Option<Waker>,
-}
-
-enum Fate {
-    Waiting,
-    Admitted,
-    Dismissed(Intake),
-}
-
-/// A sender's place in the line. Dropped before the message is queued, it takes the message out of the line.
-pub(crate) struct Ticket<'a, M> {
-    mailbox: &'a Mailbox<M>,
-    place: Arc<Place<M>>,
-}
-
-impl<M> Ticket<'_, M> {
-    /// Waits until the message is queued, or the mailbox takes nothing any more.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<(), Dismissed<M>>> {
-        // A sender's waker is not ours: it is cloned and dropped outside the lock (K8).
-        let waker = cx.waker().clone();
-        let mut sender = self.place.inner.lock();
-        match &sender.fate {
-            Fate::Admitted => Poll::Ready(Ok(())),
-            Fate::Dismissed(intake) => {
-                let intake = intake.clone();
-                let message = sender.message.take().expect("a dismissed message stays with its sender");
-                Poll::Ready(Err(Dismissed { message, intake }))
-            }
-            Fate::Waiting => {
-                let stale = sender.waker.replace(waker);
-                drop(sender);
-                drop(stale);
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl<M> Drop for Ticket<'_, M> {
-    fn drop(&mut self) {
-        let mut inbox = self.mailbox.inbox.lock();
-        let mut sender = self.place.inner.lock();
-        let (message, waker) = (sender.message.take(), sender.waker.take());
-        let leaves = message.is_some() && matches!(sender.fate, Fate::Waiting);
-        drop(sender);
-        if leaves {
-            inbox.left += 1;
-            if inbox.left > inbox.line.len() / 2 {
-                inbox.line.retain(|place| place.inner.lock().message.is_some());
-                inbox.left = 0;
-            }
-        }
-        drop(inbox);
-        drop((message, waker));
+        promised
     }
 }
 

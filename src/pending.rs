@@ -8,9 +8,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use crate::{
+    deadlines::later,
     error::{CallError, StopError},
     exit::ExitReason,
     gen_server::GenServer,
@@ -69,8 +68,7 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
             Ok(ticket) => self.ticket = ticket,
             Err(dismissed) => return Err(refusal(dismissed.intake)),
         }
-        // A deadline that the clock cannot express never comes.
-        let deadline = self.timeout.and_then(|after| Instant::now().checked_add(after));
+        let deadline = self.timeout.and_then(later);
         self.deadline = deadline.map(|at| self.logical.deadline(at, &self.caller));
         Ok(())
     }
@@ -93,7 +91,7 @@ impl<S: GenServer, T: Send + 'static> Future for PendingCall<'_, S, T> {
                 return Poll::Ready(Err(error));
             }
         }
-        let queued = this.ticket.as_ref().map(|ticket| ticket.poll(cx));
+        let queued = this.ticket.as_mut().map(|ticket| ticket.poll(cx));
         let answer = match queued {
             Some(Poll::Ready(Err(dismissed))) => Err(refusal(dismissed.intake)),
             Some(Poll::Ready(Ok(()))) => {
@@ -153,7 +151,7 @@ impl<'a, S: GenServer> PendingStop<'a, S> {
         logical.stop(reason);
         // A slot that nobody answers but the deadline.
         let (_reply, _claim, mut caller) = reply::open::<()>(logical.id);
-        let at = timeout.and_then(|after| Instant::now().checked_add(after));
+        let at = timeout.and_then(later);
         let _deadline = at.map(|at| logical.deadline(at, &caller));
         let mut end = pin!(logical.until(Logical::end_of));
         poll_fn(|cx| {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::gen_server::GenServer;
+use crate::{contain::Quiet, gen_server::GenServer};
 
 /// A state that can be kept and brought back.
 ///
@@ -150,19 +150,19 @@ impl<S: GenServer> fmt::Debug for StateMut<'_, S> {
 ///
 /// It does not change when the server goes on. While it is held, the server cannot use its memory again.
 pub struct Kept<S: GenServer> {
-    snapshot: Arc<Snapshot<S>>,
+    snapshot: Quiet<Arc<Snapshot<S>>>,
     version: u64,
     incarnation: u64,
 }
 
 impl<S: GenServer> Kept<S> {
     pub(crate) fn new(snapshot: Arc<Snapshot<S>>, version: u64, incarnation: u64) -> Self {
-        Self { snapshot, version, incarnation }
+        Self { snapshot: Quiet::new(snapshot), version, incarnation }
     }
 
     /// Puts `snapshot` in the place of the one that is kept, and leaves that in `snapshot`.
     pub(crate) fn swap(&mut self, snapshot: &mut Arc<Snapshot<S>>, version: u64, incarnation: u64) {
-        mem::swap(&mut self.snapshot, snapshot);
+        mem::swap(&mut *self.snapshot, snapshot);
         (self.version, self.incarnation) = (version, incarnation);
     }
 
@@ -183,7 +183,7 @@ impl<S: GenServer> Kept<S> {
 
 impl<S: GenServer> Clone for Kept<S> {
     fn clone(&self) -> Self {
-        Self { snapshot: self.snapshot.clone(), version: self.version, incarnation: self.incarnation }
+        Self::new(self.snapshot().clone(), self.version, self.incarnation)
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    contain::drop_quietly,
+    contain::{Quiet, drop_quietly},
     error::{CallError, StartError},
     exit::{Callback, CrashReport, ExitReason, Place},
     feed::{Audience, Event, Feed, Nudge},
@@ -38,6 +38,8 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) kept: Kept<S>,
     /// Continues to run before any message, the next one last.
     pub(crate) continues: Vec<S::Continue>,
+    /// Whether the next of them is of a `restarted`.
+    opening_continue: bool,
     /// When `handle_timeout` is due, unless a message comes first.
     pub(crate) idle_until: Option<Instant>,
     /// A callback has said to end with this reason.
@@ -113,9 +115,9 @@ pub(crate) struct Counters {
 pub(crate) enum Fallback<S: GenServer> {
     None,
     /// The state that `init` left.
-    Initial(Arc<Snapshot<S>>),
+    Initial(Quiet<Arc<Snapshot<S>>>),
     /// The state before the last commit.
-    Previous(Option<Arc<Snapshot<S>>>),
+    Previous(Quiet<Option<Arc<Snapshot<S>>>>),
 }
 
 impl<S: GenServer> Record<S> {
@@ -123,6 +125,7 @@ impl<S: GenServer> Record<S> {
         Self {
             kept,
             continues: Vec::new(),
+            opening_continue: false,
             idle_until: None,
             stopping: None,
             in_hand: None,
@@ -155,7 +158,16 @@ impl<S: GenServer> Record<S> {
 
     /// Notes what is to come after a callback.
     pub(crate) fn follow(&mut self, after: &mut After<S>, callback: Callback) {
-        self.continues.extend(after.next.take());
+        let opening = callback == Callback::Restarted;
+        match (self.continues.last_mut(), after.next.as_mut()) {
+            // An incarnation that was killed before the continue of its `restarted` ran has left it; one is enough.
+            (Some(last), Some(next)) if opening && self.opening_continue => mem::swap(last, next),
+            (_, None) => {}
+            (_, Some(_)) => {
+                self.continues.extend(after.next.take());
+                self.opening_continue = opening;
+            }
+        }
         // What was pending when the last incarnation ended stays so, unless `restarted` wants it otherwise.
         if callback != Callback::Restarted || after.idle_until.is_some() {
             self.idle_until = after.idle_until;
@@ -172,6 +184,7 @@ impl<S: GenServer> Record<S> {
             return Some(Job::Stop(reason));
         }
         if let Some(next) = self.continues.pop() {
+            self.opening_continue = false;
             return Some(self.begin(Callback::Continue, None, Job::Continue(next)));
         }
         let envelope = self.batch.pop_front()?;
@@ -221,10 +234,10 @@ impl<S: GenServer> Record<S> {
             Fallback::None => {}
             Fallback::Initial(initial) => {
                 if callback == Callback::Init {
-                    *snapshot = mem::replace(initial, self.kept.snapshot().clone());
+                    *snapshot = mem::replace(&mut **initial, self.kept.snapshot().clone());
                 }
             }
-            Fallback::Previous(previous) => mem::swap(previous, fresh),
+            Fallback::Previous(previous) => mem::swap(&mut **previous, fresh),
         }
         // What `init` did to the state is told by `started`.
         if callback != Callback::Init {
@@ -244,7 +257,7 @@ impl<S: GenServer> Record<S> {
         self.keep(&mut better, self.life.serving, Callback::Restarted, nudge);
         if let Fallback::Previous(poison) = &mut self.fallback {
             // It is not to be gone back to.
-            mem::swap(poison, &mut better);
+            mem::swap(&mut **poison, &mut better);
         }
         better.ok_or(NoFallback)
     }
@@ -281,51 +294,37 @@ impl<S: GenServer> Envelope<S> {
 }
 
 /// The slots of calls that will be answered later, if at all.
-///
-/// Answered ones are swept out when the list has doubled since the last time, so that noting one costs O(1).
 #[derive(Default)]
 pub(crate) struct Deferred {
-    slots: Vec<Weak<dyn AnySlot>>,
-    swept_at: usize,
+    slots: VecDeque<Weak<dyn AnySlot>>,
     ended: bool,
 }
 
-/// What is to be done with slots outside the lock (K8).
-pub(crate) enum Noted {
-    Well,
-    /// Too late: the server has answered everyone, and will not see this one.
-    TooLate(Weak<dyn AnySlot>),
-    /// To be swept and [`put back`](Deferred::put_back).
-    Sweep(Vec<Weak<dyn AnySlot>>),
-}
-
 impl Deferred {
-    const FEW: usize = 16;
-
-    pub(crate) fn note(&mut self, slot: Weak<dyn AnySlot>) -> Noted {
+    /// Notes a slot. If the server has answered everyone already and will not see this one, it comes back.
+    pub(crate) fn note(&mut self, slot: Weak<dyn AnySlot>) -> Option<Weak<dyn AnySlot>> {
         if self.ended {
-            return Noted::TooLate(slot);
+            return Some(slot);
         }
-        self.slots.push(slot);
-        if self.slots.len() > 2 * self.swept_at.max(Self::FEW) {
-            return Noted::Sweep(mem::take(&mut self.slots));
-        }
-        Noted::Well
+        self.slots.push_back(slot);
+        None
     }
 
-    /// Puts a swept list back; what comes in return is too late.
-    pub(crate) fn put_back(&mut self, swept: Vec<Weak<dyn AnySlot>>) -> Vec<Weak<dyn AnySlot>> {
-        if self.ended {
-            return swept;
+    /// Whether there may be any. Looks at two at a time and forgets those that are over: since a callback adds one at most,
+    /// at most half of the list is ever out of date.
+    pub(crate) fn any(&mut self) -> bool {
+        for _ in 0..2 {
+            match self.slots.pop_front() {
+                Some(slot) if slot.strong_count() > 0 => self.slots.push_back(slot),
+                Some(_) => {}
+                None => return false,
+            }
         }
-        self.swept_at = swept.len();
-        let since = mem::replace(&mut self.slots, swept);
-        self.slots.extend(since);
-        Vec::new()
+        !self.slots.is_empty()
     }
 
     /// The server answers everyone now: gives all slots, and takes none any more.
-    pub(crate) fn end(&mut self) -> Vec<Weak<dyn AnySlot>> {
+    pub(crate) fn end(&mut self) -> VecDeque<Weak<dyn AnySlot>> {
         self.ended = true;
         mem::take(&mut self.slots)
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    contain::drop_quietly,
+    contain::{drop_quietly, wake_quietly},
     error::CallError,
     name::ServerId,
     scope,
@@ -28,8 +28,9 @@ use crate::{
 /// another server, it goes at once. The sender does not have to know which.
 ///
 /// A `Reply` is `Clone`, so it may live in the state and be answered by a later callback, also by one of a later
-/// incarnation. A kept snapshot which somebody still holds (a [`Kept`](crate::Kept), a listener's event) counts as a
-/// clone.
+/// incarnation. A snapshot of the state that is still held counts as a clone: by a [`Kept`](crate::Kept), by an event that a
+/// listener has not seen, by [`Poison::PreviousGood`](crate::Poison::PreviousGood). So does a worker that was left behind as
+/// a zombie, until it comes to its end.
 ///
 /// # Examples
 ///
@@ -230,8 +231,6 @@ pub(crate) trait AnySlot: Send + Sync {
     fn forget(&self, epoch: u64);
     /// Answers with an error, unless an answer went out before.
     fn fail(&self, error: CallError);
-    /// Whether the caller still waits.
-    fn is_open(&self) -> bool;
     /// The last [`Reply`] or [`Claim`] that could have answered is going.
     fn give_up(&self);
     /// How many [`Reply`]s and [`Claim`]s there are.
@@ -279,9 +278,7 @@ impl<T> Slot<T> {
         let before = mem::replace(&mut inner.answer, Answer::Given(answer));
         let waker = inner.waker.take();
         drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake_quietly(waker);
         match before {
             Answer::Held { value, .. } => Some(value),
             _ => None,
@@ -321,9 +318,7 @@ impl<T> Slot<T> {
         inner.answer = Answer::Given(Ok(value));
         let waker = inner.waker.take();
         drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake_quietly(waker);
         None
     }
 
@@ -340,9 +335,7 @@ impl<T> Slot<T> {
             inner.answer = Answer::Given(Err(CallError::NoReply));
             let waker = inner.waker.take();
             drop(inner);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            wake_quietly(waker);
         }
     }
 }
@@ -362,10 +355,6 @@ impl<T: Send + 'static> AnySlot for Slot<T> {
 
     fn fail(&self, error: CallError) {
         drop_quietly(self.answer(Err(error)));
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.inner.lock().answer, Answer::None | Answer::Held { .. })
     }
 
     fn give_up(&self) {

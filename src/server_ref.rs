@@ -18,6 +18,7 @@ use crate::{
     preserve::Kept,
     record::{Envelope, Phase},
     reply::Reply,
+    scope,
     sys::Sys,
 };
 
@@ -36,7 +37,7 @@ pub enum Status {
     Starting,
     /// It serves.
     Running,
-    /// Its worker has crashed, and the next one does not serve yet.
+    /// Its worker has crashed or was killed, and the next one does not serve yet.
     Restarting,
     /// It is over.
     Terminated,
@@ -97,7 +98,8 @@ impl<S: GenServer> ServerRef<S> {
 
     /// Sends a request without an answer. Waits only for room in a bounded mailbox.
     ///
-    /// `Ok` means queued: it will be handled once, unless the server ends before.
+    /// `Ok` means queued: it will be handled once, unless the server ends before. A server that casts to itself never waits:
+    /// where its mailbox is full, the message is queued over the capacity.
     ///
     /// # Cancel safety
     ///
@@ -143,9 +145,13 @@ impl<S: GenServer> ServerRef<S> {
     }
 
     async fn post(&self, envelope: Envelope<S>) -> Result<(), Dismissed<Envelope<S>>> {
+        if scope::is_inside(self.logical.id) {
+            // To wait here would be to wait for oneself.
+            return self.logical.mailbox.push_over(envelope);
+        }
         match self.logical.mailbox.push(envelope)? {
             None => Ok(()),
-            Some(ticket) => poll_fn(|cx| ticket.poll(cx)).await,
+            Some(mut ticket) => poll_fn(|cx| ticket.poll(cx)).await,
         }
     }
 
@@ -168,7 +174,7 @@ impl<S: GenServer> ServerRef<S> {
 
     /// Ends the server in good order, with the reason `Normal`: what is queued is handled first, then
     /// [`terminate`](GenServer::terminate) runs. Resolves once everything is over: the name is free, the listeners have been
-    /// told (one that is behind is waited for 5 s at most) and no task is left.
+    /// told (those that are behind are waited for 5 s at most) and the tasks are done.
     ///
     /// From the first poll on no new message is taken: calls get [`Stopped`](crate::CallError::Stopped).
     ///
@@ -262,7 +268,7 @@ impl<S: GenServer> ServerRef<S> {
         self.logical.name.as_deref()
     }
 
-    /// Whether it is not over yet.
+    /// Whether it is not over yet. A server is over when all of its end is done, the listeners told included.
     pub fn is_alive(&self) -> bool {
         self.status() != Status::Terminated
     }

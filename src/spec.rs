@@ -62,7 +62,8 @@ pub enum Poison {
     Stop,
     /// It goes back to the state that `init` left.
     ResetToInitial,
-    /// It goes back to the state before the last commit, once.
+    /// It goes back to the state before the last commit; not twice in a row. That state is held until the next commit, and so
+    /// are the replies in it.
     PreviousGood,
 }
 
@@ -257,13 +258,14 @@ impl<S: GenServer> ServerSpec<S> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it resolves, the server is killed, its name is free again and no task of it remains.
+    /// If the future is dropped before it resolves, the server is killed: as soon as its supervisor task has run, the name is
+    /// free again and nothing of it is left.
     ///
     /// # Errors
     ///
     /// [`StartError::Config`] before any task is spawned; [`StartError::AlreadyStarted`] if the name is taken;
     /// [`StartError::Init`], [`StartError::Timeout`] and [`StartError::Ignored`] if `init` does not go well. Nothing is left of
-    /// a server that did not start.
+    /// a server that did not start, but for the task of an `init` that ran out of time and does not yield.
     ///
     /// # Panics
     ///
@@ -303,8 +305,8 @@ impl<S: GenServer> ServerSpec<S> {
         })?;
         let fallback = match options.poison {
             Poison::Stop => Fallback::None,
-            Poison::ResetToInitial => Fallback::Initial(kept.snapshot().clone()),
-            Poison::PreviousGood => Fallback::Previous(None),
+            Poison::ResetToInitial => Fallback::Initial(Quiet::new(kept.snapshot().clone())),
+            Poison::PreviousGood => Fallback::Previous(Quiet::new(None)),
         };
         let record = Record::new(kept, fallback, listeners);
         let name = name.map(|(_, name)| name);

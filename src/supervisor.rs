@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     alarm::Alarm,
     contain::{Payload, Quiet, catch, drop_quietly},
+    deadlines::later,
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     feed::{Event, Nudge},
@@ -52,7 +53,7 @@ pub(crate) struct Supervisor<S: GenServer> {
     zombies: Vec<JoinHandle<End>>,
     budget: Budget,
     keeper_budget: Budget,
-    /// How many incarnations in a row have died without handling one message.
+    /// How many incarnations in a row have crashed without handling one message.
     barren: u32,
     born: Instant,
     alarm: Alarm,
@@ -119,7 +120,9 @@ impl<S: GenServer> Supervisor<S> {
     /// One incarnation from its start to its end.
     async fn life(&mut self, opening: Job<S>) -> Result<Death, Finale> {
         let first = matches!(opening, Job::Init);
-        let epoch = self.logical.cell.open();
+        let Some(epoch) = self.logical.cell.open_if(|record| !record.life.kill) else {
+            return Err(if first { Err(self.never_served()) } else { Ok(ExitReason::Killed) });
+        };
         let end = match catch(|| (self.factory)()) {
             Ok(server) => {
                 let initial = self.initial.take();
@@ -130,6 +133,9 @@ impl<S: GenServer> Supervisor<S> {
             Err(payload) => {
                 let callback = if first { Callback::Init } else { Callback::Restarted };
                 let report = CrashReport::of_panic(payload.as_any(), self.place(callback));
+                drop(payload);
+                // No worker was waited for, so that nobody else has had a turn since the last life.
+                tokio::task::yield_now().await;
                 End::Died { reason: ExitReason::Crashed(report.clone()), report }
             }
         };
@@ -139,7 +145,7 @@ impl<S: GenServer> Supervisor<S> {
     /// Waits for the end of the incarnation that is alive; what it takes to end it from outside is done here (K4, K5).
     async fn watch(&mut self, first: bool) -> End {
         let init_timeout = self.logical.options.init_timeout.filter(|_| first);
-        let mut init_until = init_timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let mut init_until = init_timeout.and_then(later);
         loop {
             let kill_at = self.logical.cell.look(|record| record.life.kill_at);
             let until = [init_until, kill_at].into_iter().flatten().min();
@@ -157,8 +163,7 @@ impl<S: GenServer> Supervisor<S> {
                 None if kill_at.is_some_and(|at| at <= Instant::now()) => self.logical.kill(),
                 None => {
                     init_until = None;
-                    if self.logical.cell.look(|record| matches!(record.life.phase, Phase::Starting)) {
-                        self.logical.kill_worker("init did not finish in time");
+                    if self.logical.give_up_starting() {
                         self.remove().await;
                         return End::NotStarted(StartError::Timeout);
                     }
@@ -195,7 +200,10 @@ impl<S: GenServer> Supervisor<S> {
     /// The worker task itself was cancelled or panicked. Callbacks cannot make it panic, so this is a fault of a runtime or
     /// of this crate; it is treated as a crash all the same.
     fn unforeseen(&self, error: JoinError) -> End {
-        let Ok(payload) = error.try_into_panic() else { return End::Fenced };
+        let Ok(payload) = error.try_into_panic() else {
+            // Nobody here cancels a worker before it is fenced: the runtime is shutting down.
+            return if self.logical.cell.is_open() { End::Stopped(ExitReason::Killed) } else { End::Fenced };
+        };
         let payload = Payload::new(payload);
         let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Idle));
         End::Died { reason: ExitReason::Crashed(report.clone()), report }
@@ -206,7 +214,7 @@ impl<S: GenServer> Supervisor<S> {
         if let Some(worker) = &self.worker {
             worker.abort();
         }
-        let grace = Instant::now().checked_add(self.logical.options.kill_grace);
+        let grace = later(self.logical.options.kill_grace);
         let end = self.attend(grace, |this, task| this.poll_worker(task)).await;
         self.zombies.extend(self.worker.take());
         end.unwrap_or(End::Abandoned)
@@ -216,6 +224,7 @@ impl<S: GenServer> Supervisor<S> {
     fn bury(&mut self, end: End) -> Result<Death, Finale> {
         let place = self.place(Callback::Idle);
         let in_hand = self.logical.cell.fence(|record, _| record.in_hand.take()).flatten();
+        self.logical.part(self.logical.cell.look(|record| record.parting.take()));
         let (killed, kill, proven, starting) = self.logical.cell.look(|record| {
             let life = &mut record.life;
             (
@@ -245,7 +254,11 @@ impl<S: GenServer> Supervisor<S> {
         if kill {
             return Err(Ok(ExitReason::Killed));
         }
-        self.barren = if proven { 0 } else { self.barren + 1 };
+        if proven {
+            self.barren = 0;
+        } else if report.kind() != CrashKind::Kill {
+            self.barren += 1;
+        }
         Ok(Death { reason, report, abandoned })
     }
 
@@ -259,7 +272,8 @@ impl<S: GenServer> Supervisor<S> {
             record.counters.crashes += 1;
             record.counters.zombies += u64::from(abandoned);
             let kept = &record.kept;
-            let crashed = || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned };
+            let crashed =
+                || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned, lagged: 0 };
             record.feed.push(&mut nudge, crashed);
         });
         nudge.ring();
@@ -288,7 +302,7 @@ impl<S: GenServer> Supervisor<S> {
 
     async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {
         let Some(backoff) = self.logical.options.backoff else { return Ok(()) };
-        let until = Instant::now().checked_add(backoff.pause(recent, fastrand::f64()));
+        let until = later(backoff.pause(recent, fastrand::f64()));
         // Whoever stops or kills the server does not wait for it to be restarted.
         let ordered = |this: &mut Self, _: &mut Task<'_>| match this.logical.mailbox.closing() {
             None => Poll::Pending,
@@ -326,7 +340,7 @@ impl<S: GenServer> Supervisor<S> {
             // The last keeper died before there was an end to tell.
             self.start_keeper();
         }
-        let drain = Instant::now().checked_add(DRAIN);
+        let drain = later(DRAIN);
         self.attend(drain, Self::poll_keeper).await;
         self.over = true;
         self.logical.over(phase);
@@ -338,6 +352,15 @@ impl<S: GenServer> Supervisor<S> {
         let _ = ready!(Pin::new(keeper).poll(task));
         self.keeper = None;
         Poll::Ready(())
+    }
+
+    /// The error of a server that was killed before it served.
+    fn never_served(&self) -> StartError {
+        StartError::Init(CrashReport::new(
+            CrashKind::Kill,
+            "killed before it served",
+            self.place(Callback::Init),
+        ))
     }
 
     fn place(&self, callback: Callback) -> Place {
@@ -373,9 +396,7 @@ impl<S: GenServer> Drop for Supervisor<S> {
             if logical.cell.look(|record| record.life.serving > 0) {
                 return Phase::Terminated(reason);
             }
-            let place = self.place(Callback::Init);
-            let report = CrashReport::new(CrashKind::Kill, "its supervisor was killed", place);
-            Phase::Failed(StartError::Init(report))
+            Phase::Failed(self.never_served())
         };
         logical.over(self.end.clone().unwrap_or_else(killed));
     }

@@ -48,8 +48,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
     /// [`SysError::NoProc`] if the server is over.
     #[expect(clippy::unused_async, reason = "as every system request, and others do wait")]
     pub async fn statistics(&self) -> Result<Statistics, SysError> {
-        let fenced = self.logical.cell.refused();
-        self.logical.cell.look(|record| {
+        self.logical.cell.audit(|record, fenced| {
             if Logical::end_of(record).is_some() {
                 return Err(SysError::NoProc);
             }

@@ -46,10 +46,9 @@ pub(crate) struct Worker<S: GenServer> {
     scope: Scope,
     /// A snapshot that is not kept any more, for the next one to be written into.
     spare: Quiet<Option<Arc<Snapshot<S>>>>,
-    /// Whether the snapshot that is kept may hold replies: it then goes as soon as it is not kept any more, because as
-    /// long as it is about nobody can tell that such a reply was dropped.
-    kept_may_hold_replies: bool,
-    fresh_may_hold_replies: bool,
+    /// Whether a reply was cloned for the snapshot that is kept, and for the one that was just taken.
+    kept_holds_replies: bool,
+    fresh_holds_replies: bool,
     /// For the idle timeout.
     alarm: Alarm,
 }
@@ -83,8 +82,8 @@ pub(crate) async fn live<S: GenServer>(
         cx: Context::new(logical.clone(), epoch, kept.version()),
         scope: Scope::new(logical.id, epoch),
         spare: Quiet::new(None),
-        kept_may_hold_replies: true,
-        fresh_may_hold_replies: true,
+        kept_holds_replies: true,
+        fresh_holds_replies: true,
         alarm: Alarm::default(),
         logical,
     };
@@ -113,7 +112,7 @@ impl<S: GenServer> Worker<S> {
                     continue;
                 }
                 Ok(Turn::Next(None)) => {}
-                Ok(Turn::Stop(reason)) => return self.stop(reason, false).await,
+                Ok(Turn::Stop(reason)) => return self.stop(reason.at(self.place(callback)), false).await,
                 Err(Unkept::Crashed(report)) => return self.crash(report).await,
                 Err(Unkept::Ignored) => return End::NotStarted(StartError::Ignored),
                 Err(Unkept::Fenced) => return End::Fenced,
@@ -219,7 +218,7 @@ impl<S: GenServer> Worker<S> {
         // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
         let mut snapshot = self.snapshot(callback)?;
         let changed = snapshot.is_some();
-        let (mut nudge, mut claim) = (Nudge::none(), None);
+        let (mut nudge, mut claim, mut calls_are_open) = (Nudge::none(), None, false);
         let go_on = may_go_on();
 
         let Self { logical, epoch, scope, .. } = self;
@@ -228,6 +227,7 @@ impl<S: GenServer> Worker<S> {
             record.counters.replies_out += scope.held();
             record.follow(&mut after, callback);
             let serves = record.went_well(callback, *epoch, &mut nudge);
+            calls_are_open = record.deferred.any();
             claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
             if after.stop.is_some() {
                 record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });
@@ -237,7 +237,7 @@ impl<S: GenServer> Worker<S> {
             (serves, if go_on { record.next_job() } else { None })
         });
         let Ok((serves, next)) = committed else {
-            drop_quietly((after, snapshot));
+            drop_quietly(snapshot);
             return Err(Unkept::Fenced);
         };
         scope.say();
@@ -248,7 +248,7 @@ impl<S: GenServer> Worker<S> {
         }
         if changed {
             self.cx.version += 1;
-            self.retire(snapshot);
+            self.retire(snapshot, calls_are_open);
         }
         nudge.ring();
         if serves {
@@ -268,29 +268,39 @@ impl<S: GenServer> Worker<S> {
         if !self.changed {
             return Ok(None);
         }
-        let (state, spare) = (&mut *self.state, self.spare.take());
         let cloned = reply::cloned_here();
-        let taken = catch(move || {
-            if let Some(mut spare) = spare {
-                if let Some(slot) = Arc::get_mut(&mut spare) {
-                    state.snapshot_into(slot);
-                    return spare;
-                }
+        let (state, mut spare) = (&mut *self.state, self.spare.take());
+        // The spare is not given to what may panic: it must not be dropped while that unwinds (K3).
+        let slot = spare.as_mut().and_then(Arc::get_mut);
+        let taken = catch(|| match slot {
+            Some(slot) => {
+                state.snapshot_into(slot);
+                None
             }
-            Arc::new(state.snapshot())
+            None => Some(Arc::new(state.snapshot())),
         });
-        let snapshot = taken.map_err(|payload| {
-            Unkept::Crashed(CrashReport::of_panic(payload.as_any(), self.place(callback)))
-        })?;
+        let snapshot = match taken {
+            Ok(None) => spare,
+            Ok(fresh) => {
+                drop_quietly(spare);
+                fresh
+            }
+            Err(payload) => {
+                drop_quietly(spare);
+                let report = CrashReport::of_panic(payload.as_any(), self.place(callback));
+                return Err(Unkept::Crashed(report));
+            }
+        };
         self.changed = false;
-        self.fresh_may_hold_replies = reply::cloned_here() != cloned;
-        Ok(Some(snapshot))
+        self.fresh_holds_replies = reply::cloned_here() != cloned;
+        Ok(snapshot)
     }
 
-    /// Lets go of the snapshot that is not kept any more, or saves it for the next one to be written into.
-    fn retire(&mut self, retired: Option<Arc<Snapshot<S>>>) {
-        let may_hold_replies = mem::replace(&mut self.kept_may_hold_replies, self.fresh_may_hold_replies);
-        if may_hold_replies || self.logical.options.poison != Poison::Stop {
+    /// Lets go of the snapshot that is not kept any more, or saves it for the next one to be written into. Where it may hold
+    /// replies it goes at once: as long as it is about, nobody can tell that such a reply was dropped.
+    fn retire(&mut self, retired: Option<Arc<Snapshot<S>>>, calls_are_open: bool) {
+        let held_replies = mem::replace(&mut self.kept_holds_replies, self.fresh_holds_replies);
+        if held_replies || calls_are_open || self.logical.options.poison != Poison::Stop {
             drop_quietly(retired);
         } else {
             *self.spare = retired;
@@ -320,7 +330,10 @@ impl<S: GenServer> Worker<S> {
         // K3: the working copy is thrown away; `terminate` sees what is kept.
         let kept = self.logical.cell.look(|record| record.kept.clone());
         match catch(|| S::State::restore(&kept)) {
-            Ok(state) => self.state = Quiet::new(state),
+            Ok(state) => {
+                let torn = mem::replace(&mut self.state, Quiet::new(state));
+                self.unheard(|| drop(torn));
+            }
             Err(_) => return End::Died { reason, report },
         }
         drop_quietly(kept);
@@ -336,10 +349,9 @@ impl<S: GenServer> Worker<S> {
         let reason = reason.at(self.place(Callback::Terminate));
         let last = ordered || !reason.is_abnormal();
         let terminated = self.terminate(&reason).await;
-        let parting = self.logical.cell.look(|record| record.parting.take());
-        if let Some(Parting { said, claim }) = parting {
-            drop(said);
-            claim.into_iter().for_each(|claim| self.logical.defer(claim));
+        // Fenced: the next incarnation's parting is none of this one's business.
+        if let Ok(parting) = self.logical.cell.enter(self.epoch, |record| record.parting.take()) {
+            self.logical.part(parting);
         }
         let reason = match terminated {
             Ok(()) => reason,
@@ -379,6 +391,12 @@ impl<S: GenServer> Worker<S> {
         Ok(())
     }
 
+    /// Lets go of what an incarnation leaves behind. What that says by its `Drop` is not heard (K4).
+    fn unheard(&mut self, let_go: impl FnOnce()) {
+        let _ = self.scope.enter(let_go);
+        self.scope.forget();
+    }
+
     /// Frees what memory can be freed.
     fn shrink(&mut self) {
         self.alarm = Alarm::default();
@@ -401,4 +419,15 @@ fn may_go_on() -> bool {
             }
             Poll::Pending => false,
         }
+}
+
+impl<S: GenServer> Drop for Worker<S> {
+    fn drop(&mut self) {
+        let Self { scope, server, state, .. } = self;
+        let _ = scope.enter(|| {
+            server.clear();
+            state.clear();
+        });
+        scope.forget();
+    }
 }

@@ -85,7 +85,7 @@ fn who_waits_for_room_is_let_in() {
         let sender = {
             let mailbox = mailbox.clone();
             spawn(move || {
-                if let Ok(Some(ticket)) = mailbox.push(2) {
+                if let Ok(Some(mut ticket)) = mailbox.push(2) {
                     let queued = block_on(poll_fn(|cx| ticket.poll(cx)));
                     assert!(queued.is_ok());
                 }
@@ -107,7 +107,7 @@ fn a_message_is_taken_or_given_back() {
             let mailbox = mailbox.clone();
             spawn(move || match mailbox.push(2) {
                 Ok(None) => true,
-                Ok(Some(ticket)) => block_on(poll_fn(|cx| ticket.poll(cx))).is_ok(),
+                Ok(Some(mut ticket)) => block_on(poll_fn(|cx| ticket.poll(cx))).is_ok(),
                 Err(_) => false,
             })
         };

@@ -51,8 +51,8 @@ fn who_waits_for_room_is_not_overtaken() {
     let mailbox = Mailbox::new(Some(1));
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(1).is_ok());
-    let second = mailbox.push(2).ok().flatten().expect("there is no room");
-    let third = mailbox.push(3).ok().flatten().expect("there is no room");
+    let mut second = mailbox.push(2).ok().flatten().expect("there is no room");
+    let mut third = mailbox.push(3).ok().flatten().expect("there is no room");
     assert!(second.poll(&waker()).is_pending() && third.poll(&waker()).is_pending());
 
     assert_eq!(take(&mailbox, &mut batch), Some(1));
@@ -61,7 +61,24 @@ fn who_waits_for_room_is_not_overtaken() {
     assert!(matches!(mailbox.try_push(4), Err(Refused::Full(4))), "the third one is first in line");
 
     assert_eq!(take(&mailbox, &mut batch), Some(2));
+    assert!(matches!(third.poll(&waker()), Poll::Ready(Ok(()))));
     assert_eq!(take(&mailbox, &mut batch), Some(3));
+}
+
+/// CS6: room that was promised to one who leaves goes to the next, and nothing of the one who left is sent.
+#[test]
+fn who_leaves_with_a_promise_has_sent_nothing() {
+    let mailbox = Mailbox::new(Some(1));
+    let mut batch = VecDeque::new();
+    assert!(mailbox.try_push(1).is_ok());
+    let second = mailbox.push(2).ok().flatten().expect("there is no room");
+    let mut third = mailbox.push(3).ok().flatten().expect("there is no room");
+    assert_eq!(take(&mailbox, &mut batch), Some(1));
+    drop(second);
+    assert!(matches!(third.poll(&waker()), Poll::Ready(Ok(()))));
+    assert_eq!(take(&mailbox, &mut batch), Some(3));
+    assert_eq!(take(&mailbox, &mut batch), None);
+    assert!(mailbox.try_push(4).is_ok(), "all room is there again");
 }
 
 #[test]
@@ -80,6 +97,7 @@ fn who_leaves_the_line_takes_the_message_along() {
     let mut seen = Vec::new();
     while let Some(message) = take(&mailbox, &mut batch) {
         seen.push(message);
+        line.retain_mut(|ticket| ticket.poll(&waker()).is_pending());
     }
     assert_eq!(seen, (0..=100).filter(|n| n % 2 == 0).collect::<Vec<_>>());
     drop(line);
@@ -91,7 +109,7 @@ fn closing_lets_the_queue_drain_and_sends_the_line_away() {
     let mailbox = Mailbox::new(Some(1));
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(1).is_ok());
-    let waiting = mailbox.push(2).ok().flatten().expect("there is no room");
+    let mut waiting = mailbox.push(2).ok().flatten().expect("there is no room");
     mailbox.close(ExitReason::Shutdown);
     mailbox.close(ExitReason::Normal);
 

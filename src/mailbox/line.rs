@@ -1,0 +1,146 @@
+//! The line of those who wait for room in a bounded mailbox.
+//!
+//! Room is *promised* to the first in line, and the sender itself queues its message when it is polled next. So a sender that
+//! goes before has sent nothing, and the room goes to the one behind it.
+
+use std::{
+    collections::VecDeque,
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use super::{Dismissed, Intake, Mailbox};
+use crate::{contain::wake_quietly, sync::Mutex};
+
+/// Those who wait, in order. Those who left are still in it, and counted.
+#[derive(Default)]
+pub(super) struct Line {
+    places: VecDeque<Arc<Place>>,
+    left: usize,
+}
+
+/// A place in the line. Locked only while the inbox is.
+struct Place(Mutex<InLine>);
+
+struct InLine {
+    fate: Fate,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Waiting,
+    /// There is room for the message, and nobody else may have it.
+    Promised,
+    /// The message is queued.
+    Queued,
+    /// The sender is gone, or has been sent away.
+    Gone,
+}
+
+impl Line {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.len() == self.left
+    }
+
+    /// Promises room to the first in line, who is to be woken.
+    pub(super) fn promise_next(&mut self) -> Option<Option<Waker>> {
+        while let Some(place) = self.places.pop_front() {
+            let mut sender = place.0.lock();
+            if sender.fate == Fate::Waiting {
+                sender.fate = Fate::Promised;
+                return Some(sender.waker.take());
+            }
+            self.left -= 1;
+        }
+        None
+    }
+
+    /// Sends everybody away.
+    pub(super) fn dismiss(&mut self) -> Vec<Option<Waker>> {
+        self.left = 0;
+        mem::take(&mut self.places).into_iter().map(|place| place.0.lock().waker.take()).collect()
+    }
+
+    /// One has left. Now and then the places of those who did are swept out.
+    fn left(&mut self) {
+        self.left += 1;
+        if self.left > self.places.len() / 2 {
+            self.places.retain(|place| place.0.lock().fate == Fate::Waiting);
+            self.left = 0;
+        }
+    }
+}
+
+/// A sender's message and its place in the line.
+pub(crate) struct Ticket<'a, M> {
+    mailbox: &'a Mailbox<M>,
+    place: Arc<Place>,
+    message: Option<M>,
+}
+
+impl<'a, M> Ticket<'a, M> {
+    /// Stands in line.
+    pub(super) fn draw(mailbox: &'a Mailbox<M>, message: M) -> Self {
+        let place = Arc::new(Place(Mutex::new(InLine { fate: Fate::Waiting, waker: None })));
+        let mut inbox = mailbox.inbox.lock();
+        inbox.line.places.push_back(place.clone());
+        // Room may have come since the message was refused.
+        let promised = inbox.promise(mailbox.capacity);
+        drop(inbox);
+        promised.into_iter().for_each(wake_quietly);
+        Self { mailbox, place, message: Some(message) }
+    }
+
+    /// Waits until the message is queued, or the mailbox takes nothing any more.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Dismissed<M>>> {
+        // A sender's waker is not ours: it is cloned and dropped outside the locks (K8).
+        let waker = cx.waker().clone();
+        let mut inbox = self.mailbox.inbox.lock();
+        let mut sender = self.place.0.lock();
+        if !matches!(inbox.intake, Intake::Open) {
+            let Some(message) = self.message.take() else { return Poll::Pending };
+            return Poll::Ready(Err(Dismissed { message, intake: inbox.intake.clone() }));
+        }
+        if sender.fate != Fate::Promised {
+            let stale = sender.waker.replace(waker);
+            drop((sender, inbox));
+            drop(stale);
+            return Poll::Pending;
+        }
+        sender.fate = Fate::Queued;
+        inbox.append(self.message.take().expect("room is promised to a message"));
+        let worker = inbox.worker.take();
+        drop((sender, inbox));
+        wake_quietly(worker);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<M> fmt::Debug for Ticket<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").finish_non_exhaustive()
+    }
+}
+
+impl<M> Drop for Ticket<'_, M> {
+    /// Leaves the line; room that was promised goes to the next.
+    fn drop(&mut self) {
+        let mut inbox = self.mailbox.inbox.lock();
+        let mut sender = self.place.0.lock();
+        let fate = mem::replace(&mut sender.fate, Fate::Gone);
+        let waker = sender.waker.take();
+        drop(sender);
+        let dismissed = !matches!(inbox.intake, Intake::Open);
+        if fate == Fate::Waiting && !dismissed {
+            inbox.line.left();
+        }
+        drop(inbox);
+        drop(waker);
+        if fate == Fate::Promised {
+            self.mailbox.make_room();
+        }
+    }
+}
