@@ -50,11 +50,11 @@ pub(crate) mod check {
     #[cfg(shuttle)]
     pub(crate) use shuttle::{future::block_on, thread::spawn};
 
-    /// Runs `model` under every schedule with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
+    /// Runs `model` under every schedule with at most four preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
     #[cfg(loom)]
     pub(crate) fn holds(model: impl Fn() + Send + Sync + 'static) {
         let mut every = loom::model::Builder::new();
-        every.preemption_bound = every.preemption_bound.or(Some(2));
+        every.preemption_bound = every.preemption_bound.or(Some(4));
         every.check(model);
     }
 

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Wake,
+    task::{Poll, Wake},
 };
 
 use super::*;
