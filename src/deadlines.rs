@@ -2,50 +2,103 @@
 //!
 //! A Tokio timer per call would cost more than the call. Here a call only notes its deadline; the supervisor task sleeps
 //! until the earliest one and is woken only by a call whose deadline is earlier than anything it sleeps for.
+//!
+//! Calls with the same timeout fall due in the order in which they are noted. So there is a *lane* for each timeout that is
+//! in use, a linked list in a slab: noting and forgetting a deadline touches the ends of one list. Most servers only ever
+//! have one lane.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::reply::AnySlot;
 
-/// The instant `after` from now; `None` if that is too far away to ever come (30 years, as Tokio has it).
+/// Whether a time that far away ever comes: 30 years, as Tokio has it, are for ever.
+pub(crate) fn comes(after: Duration) -> bool {
+    after < Duration::from_secs(30 * 365 * 24 * 60 * 60)
+}
+
+/// The instant `after` from now, if it ever comes.
 pub(crate) fn later(after: Duration) -> Option<Instant> {
-    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    (after < NEVER).then(|| Instant::now() + after)
+    comes(after).then(|| Instant::now() + after)
 }
 
 /// Names a noted deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DeadlineKey {
-    at: Instant,
+    place: usize,
+    /// Tells it from others that were at that place before.
     number: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Deadlines {
-    waiting: BTreeMap<DeadlineKey, Arc<dyn AnySlot>>,
+    places: Vec<Place>,
+    /// The places that are free.
+    free: Vec<usize>,
+    lanes: Vec<Lane>,
     noted: u64,
     /// What the supervisor sleeps for, or is on its way to sleep for.
     armed: Option<Instant>,
 }
 
+struct Place {
+    number: u64,
+    at: Instant,
+    lane: usize,
+    before: Option<usize>,
+    behind: Option<usize>,
+    /// Who waits; nobody at a free place.
+    slot: Option<Arc<dyn AnySlot>>,
+}
+
+struct Lane {
+    after: Duration,
+    first: Option<usize>,
+    last: Option<usize>,
+}
+
 impl Deadlines {
-    /// Notes a deadline, and tells whether the supervisor must be woken for it.
-    pub(crate) fn note(&mut self, at: Instant, slot: Arc<dyn AnySlot>) -> (DeadlineKey, bool) {
+    /// Notes a deadline `after` from `now`, and tells whether the supervisor must be woken for it.
+    pub(crate) fn note(
+        &mut self,
+        now: Instant,
+        after: Duration,
+        slot: Arc<dyn AnySlot>,
+    ) -> (DeadlineKey, bool) {
+        let lane = self.lane(after);
+        // Two threads may come with their instants in the other order; whoever came last is due no earlier.
+        let before = self.lanes[lane].last;
+        let at = before.map_or(now + after, |before| (now + after).max(self.places[before].at));
         self.noted += 1;
-        let key = DeadlineKey { at, number: self.noted };
-        self.waiting.insert(key, slot);
+        let number = self.noted;
+        let entry = Place { number, at, lane, before, behind: None, slot: Some(slot) };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place] = entry;
+                place
+            }
+            None => {
+                self.places.push(entry);
+                self.places.len() - 1
+            }
+        };
+        match before {
+            Some(before) => self.places[before].behind = Some(place),
+            None => self.lanes[lane].first = Some(place),
+        }
+        self.lanes[lane].last = Some(place);
+
         let earlier = self.armed.is_none_or(|armed| at < armed);
         if earlier {
             self.armed = Some(at);
         }
-        (key, earlier)
+        (DeadlineKey { place, number }, earlier)
     }
 
     /// The call has its answer. What is given back is to be dropped outside the lock (K8).
     pub(crate) fn forget(&mut self, key: DeadlineKey) -> Option<Arc<dyn AnySlot>> {
-        self.waiting.remove(&key)
+        (self.places[key.place].number == key.number).then(|| self.take(key.place)).flatten()
     }
 
     /// When the supervisor has to look again.
@@ -56,16 +109,56 @@ impl Deadlines {
     /// Takes out the calls that are due at `now`, and arms for the earliest that is left.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Arc<dyn AnySlot>> {
         let mut due = Vec::new();
-        while let Some(earliest) = self.waiting.first_entry().filter(|earliest| earliest.key().at <= now) {
-            due.push(earliest.remove());
+        self.armed = None;
+        for lane in 0..self.lanes.len() {
+            while let Some(first) = self.lanes[lane].first {
+                let at = self.places[first].at;
+                if at > now {
+                    self.armed = Some(self.armed.map_or(at, |armed| armed.min(at)));
+                    break;
+                }
+                due.extend(self.take(first));
+            }
         }
-        self.armed = self.waiting.first_key_value().map(|(key, _)| key.at);
         due
+    }
+
+    /// The lane of a timeout: its own, or one that is empty, or a new one.
+    fn lane(&mut self, after: Duration) -> usize {
+        let same = |lane: &Lane| lane.after == after;
+        let known = self.lanes.iter().position(same);
+        let empty = || self.lanes.iter().position(|lane| lane.first.is_none());
+        let Some(lane) = known.or_else(empty) else {
+            self.lanes.push(Lane { after, first: None, last: None });
+            return self.lanes.len() - 1;
+        };
+        self.lanes[lane].after = after;
+        lane
+    }
+
+    /// Takes a call out of its lane and frees its place.
+    fn take(&mut self, place: usize) -> Option<Arc<dyn AnySlot>> {
+        let slot = self.places[place].slot.take()?;
+        let Place { lane, before, behind, .. } = self.places[place];
+        match before {
+            Some(before) => self.places[before].behind = behind,
+            None => self.lanes[lane].first = behind,
+        }
+        match behind {
+            Some(behind) => self.places[behind].before = before,
+            None => self.lanes[lane].last = before,
+        }
+        self.free.push(place);
+        Some(slot)
     }
 }
 
 impl fmt::Debug for Deadlines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deadlines").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        let waiting = self.places.len() - self.free.len();
+        f.debug_struct("Deadlines").field("waiting", &waiting).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

@@ -29,6 +29,7 @@ use std::{
     fmt,
     sync::{Arc, Weak},
     task::Waker,
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -37,7 +38,7 @@ use crate::{
     bell::Bell,
     cell::Cell,
     contain::drop_quietly,
-    deadlines::{DeadlineKey, Deadlines, later},
+    deadlines::{DeadlineKey, Deadlines, comes, later},
     error::{CallError, StartError},
     exit::{CrashKind, CrashReport, ExitReason},
     feed::{Event, Nudge},
@@ -180,13 +181,21 @@ impl<S: GenServer> Logical<S> {
         self.bell.ring();
     }
 
-    /// Fails `caller` with a timeout at `at`, unless the deadline is dropped before.
-    pub(crate) fn deadline<T: Send + 'static>(&self, at: Instant, caller: &Caller<T>) -> Deadline<'_> {
-        let (key, earlier) = self.deadlines.lock().note(at, caller.slot());
+    /// Fails `caller` with a timeout `after` from now, unless the deadline is dropped before. `None` if that never comes.
+    pub(crate) fn deadline<T: Send + 'static>(
+        &self,
+        after: Duration,
+        caller: &Caller<T>,
+    ) -> Option<Deadline<'_>> {
+        if !comes(after) {
+            return None;
+        }
+        let (now, slot) = (Instant::now(), caller.slot());
+        let (key, earlier) = self.deadlines.lock().note(now, after, slot);
         if earlier {
             self.wake_supervisor();
         }
-        Deadline { deadlines: &self.deadlines, key }
+        Some(Deadline { deadlines: &self.deadlines, key })
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

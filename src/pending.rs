@@ -9,7 +9,6 @@ use std::{
 };
 
 use crate::{
-    deadlines::later,
     error::{CallError, StopError},
     exit::ExitReason,
     gen_server::GenServer,
@@ -68,8 +67,7 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
             Ok(ticket) => self.ticket = ticket,
             Err(dismissed) => return Err(refusal(dismissed.intake)),
         }
-        let deadline = self.timeout.and_then(later);
-        self.deadline = deadline.map(|at| self.logical.deadline(at, &self.caller));
+        self.deadline = self.timeout.and_then(|after| self.logical.deadline(after, &self.caller));
         Ok(())
     }
 }
@@ -151,8 +149,7 @@ impl<'a, S: GenServer> PendingStop<'a, S> {
         logical.stop(reason);
         // A slot that nobody answers but the deadline.
         let (_reply, _claim, mut caller) = reply::open::<()>(logical.id);
-        let at = timeout.and_then(later);
-        let _deadline = at.map(|at| logical.deadline(at, &caller));
+        let _deadline = timeout.and_then(|after| logical.deadline(after, &caller));
         let mut end = pin!(logical.until(Logical::end_of));
         poll_fn(|cx| {
             if let Poll::Ready((reason, state)) = end.as_mut().poll(cx) {

@@ -12,6 +12,7 @@ mod crash;
 mod intensity;
 mod keeper;
 mod listener;
+mod regressions;
 mod reply;
 mod soak;
 mod start;

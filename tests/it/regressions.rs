@@ -6,7 +6,6 @@ mod drops;
 mod ends;
 mod limits;
 mod line;
-mod poison;
 mod wakers;
 
 use std::{
