@@ -240,7 +240,7 @@ impl<S: GenServer> Logical<S> {
         if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
             claim.fail(stopped());
         }
-        let inbox = self.mailbox.end();
+        let inbox = self.mailbox.end(reason.clone());
         let (batch, deferred, continues, registration) = self.cell.look(|record| {
             let batch = std::mem::take(&mut record.batch);
             (batch, record.deferred.end(), std::mem::take(&mut record.continues), record.registration.take())

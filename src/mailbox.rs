@@ -47,8 +47,8 @@ pub(crate) enum Intake {
     Open,
     /// The server will end with this reason once what is queued is handled.
     Closing(ExitReason),
-    /// The server is over.
-    Ended,
+    /// The server has ended with this reason.
+    Ended(ExitReason),
 }
 
 /// A message that was not taken.
@@ -180,9 +180,9 @@ impl<M> Mailbox<M> {
     }
 
     /// The server is over: takes nothing in any more, and gives back what is queued beside the batch.
-    pub(crate) fn end(&self) -> Vec<VecDeque<M>> {
+    pub(crate) fn end(&self, reason: ExitReason) -> Vec<VecDeque<M>> {
         let mut inbox = self.inbox.lock();
-        inbox.intake = Intake::Ended;
+        inbox.intake = Intake::Ended(reason);
         let filling = mem::take(&mut inbox.filling);
         let queued = mem::take(&mut inbox.full).into_iter().chain([filling]).collect();
         let worker = inbox.worker.take();
@@ -202,7 +202,7 @@ impl<M> Mailbox<M> {
     pub(crate) fn closing(&self) -> Option<ExitReason> {
         match &self.inbox.lock().intake {
             Intake::Closing(reason) => Some(reason.clone()),
-            Intake::Open | Intake::Ended => None,
+            Intake::Open | Intake::Ended(_) => None,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     exit::ExitReason,
     gen_server::GenServer,
     logical::{Deadline, Logical},
-    mailbox::{Intake, Ticket},
+    mailbox::{Dismissed, Intake, Ticket},
     preserve::Kept,
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
@@ -65,17 +65,11 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
         }
         match self.logical.mailbox.push(Envelope::Call(call, claim)) {
             Ok(ticket) => self.ticket = ticket,
-            Err(dismissed) => return Err(refusal(dismissed.intake)),
+            Err(Dismissed { intake: Intake::Closing(reason), .. }) => return Err(CallError::Stopped(reason)),
+            Err(_) => return Err(CallError::NoProc),
         }
         self.deadline = self.timeout.and_then(|after| self.logical.deadline(after, &self.caller));
         Ok(())
-    }
-}
-
-fn refusal(intake: Intake) -> CallError {
-    match intake {
-        Intake::Closing(reason) => CallError::Stopped(reason),
-        Intake::Open | Intake::Ended => CallError::NoProc,
     }
 }
 
@@ -91,7 +85,14 @@ impl<S: GenServer, T: Send + 'static> Future for PendingCall<'_, S, T> {
         }
         let queued = this.ticket.as_mut().map(|ticket| ticket.poll(cx));
         let answer = match queued {
-            Some(Poll::Ready(Err(dismissed))) => Err(refusal(dismissed.intake)),
+            // It has been waiting, so it is told how the server ended.
+            Some(Poll::Ready(Err(Dismissed {
+                intake: Intake::Closing(reason) | Intake::Ended(reason),
+                ..
+            }))) => Err(CallError::Stopped(reason)),
+            Some(Poll::Ready(Err(Dismissed { intake: Intake::Open, .. }))) => {
+                unreachable!("an open mailbox dismisses nobody")
+            }
             Some(Poll::Ready(Ok(()))) => {
                 this.ticket = None;
                 ready!(this.caller.poll(cx))

@@ -19,7 +19,7 @@ use undying::{
 
 use super::Callers;
 use crate::{
-    crash::script::{Job, Script, job, serves, set, soon, start, stop, tell},
+    crash::script::{Job, job, set, soon, start, tell},
     support::{Gate, quiet, until},
 };
 

@@ -100,8 +100,8 @@ both! {
             slow(move |_, cx: &mut undying::Context<Script<Vec<u64>>>| {
                 Box::pin(async move {
                     for n in 0..4 {
-                        cx.server().cast(push(n)).await?;
-                        cx.server().send(push(10 + n)).await?;
+                        cx.server().cast(push(n)).await.expect("alive");
+                        cx.server().send(push(10 + n)).await.expect("alive");
                     }
                     reply.send(());
                     Ok(Next::Wait)
@@ -122,7 +122,7 @@ both! {
             Box::pin(async move {
                 at.pass().await;
                 for n in 10..13 {
-                    cx.server().cast(push(n)).await?;
+                    cx.server().cast(push(n)).await.expect("alive");
                 }
                 Ok(Next::Wait)
             })
