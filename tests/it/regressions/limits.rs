@@ -118,7 +118,7 @@ mod queue {
     #[derive(Clone)]
     struct Counted {
         value: u64,
-        copies: Arc<()>,
+        _copy: Arc<()>,
     }
 
     /// KF3 LI9 LI2: the queue of a keeper that stalls stays short whatever happens meanwhile, also when changes and crashes
@@ -130,7 +130,7 @@ mod queue {
         quiet();
         let copies = Arc::new(());
         let (tape, mut events) = tape();
-        let server = ServerSpec::new(Script::new(), Counted { value: 0, copies: copies.clone() })
+        let server = ServerSpec::new(Script::new(), Counted { value: 0, _copy: copies.clone() })
             .max_restarts(u32::MAX, Duration::from_secs(1))
             .listener(tape)
             .start()
