@@ -8,11 +8,6 @@ mod limits;
 mod line;
 mod wakers;
 
-use std::{
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
-};
-
 use undying::{Next, Reply};
 
 use crate::crash::script::{Job, job, look};
@@ -36,15 +31,10 @@ fn waiting(reply: Reply<usize>) -> Job<Callers> {
     })
 }
 
-/// Polls `future` once for a task whose waker is `waker`.
-fn poll_with<F: Future + Unpin>(waker: &Waker, future: &mut F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(waker))
+/// Adds `n` to the state.
+fn push(n: u64) -> Job<Vec<u64>> {
+    job(move |all: &mut Vec<u64>| {
+        all.push(n);
+        Ok(Next::Wait)
+    })
 }
-
-/// Polls `future` once for nobody.
-fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    poll_with(Waker::noop(), future)
-}
-
-/// A future that can be kept in a waker.
-type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;

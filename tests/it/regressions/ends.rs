@@ -1,6 +1,7 @@
 //! Beginnings and ends: what is decided once is the same for all who hear of it.
 
 use std::{
+    hint,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -13,15 +14,17 @@ use std::{
 use futures::executor::block_on;
 use tokio::{
     runtime::{Builder, Runtime},
+    sync::mpsc::{self, UnboundedSender},
     task::yield_now,
+    time::sleep,
 };
-use undying::{Callback, ExitReason, Next, ServerRef, ServerSpec, StartError};
+use undying::{
+    Callback, Context, ExitReason, GenServer, Listener, Never, Next, Outcome, Reply, ServerRef, ServerSpec,
+    StartError, Started, StateMut, Terminated,
+};
 
 use crate::{
-    crash::{
-        script::{Job, Script, ask, asked, get, inc, job, soon, tell},
-        tape::{Event, rest, tape},
-    },
+    crash::script::{Job, Script, asked, inc, job, soon, tell},
     support::{RACES, quiet, until},
 };
 
@@ -33,6 +36,53 @@ fn fail() -> Job<u64> {
 /// A callback that goes on with one that stops.
 fn fail_next() -> Job<u64> {
     job(|_| Ok(Next::Continue(fail())))
+}
+
+/// A server whose `init` takes all the time there is for it, and then a little more. The timers of both go off at once.
+#[derive(Clone)]
+struct Punctual {
+    limit: Duration,
+    more: Duration,
+}
+
+impl GenServer for Punctual {
+    type State = ();
+    type Call = Reply<()>;
+    type Cast = Never;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn init(&mut self, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+        sleep(self.limit).await;
+        let begin = Instant::now();
+        while begin.elapsed() < self.more {
+            hint::spin_loop();
+        }
+        Ok(Next::Wait)
+    }
+
+    async fn handle_call(
+        &mut self,
+        reply: Reply<()>,
+        _: StateMut<'_, Self>,
+        _: &mut Context<Self>,
+    ) -> Outcome<Self> {
+        reply.send(());
+        Ok(Next::Wait)
+    }
+}
+
+/// A listener that passes on whether it starts and ends.
+struct Told(UnboundedSender<&'static str>);
+
+impl Listener<Punctual> for Told {
+    fn started(&self, _: &Started<'_, Punctual>) {
+        self.0.send("started").expect("the test listens");
+    }
+
+    fn terminated(&self, _: &Terminated<'_, Punctual>) {
+        self.0.send("terminated").expect("the test listens");
+    }
 }
 
 both! {
@@ -63,36 +113,28 @@ both! {
     /// it serves and lives on, or it did not, then no listener hears of it.
     async fn a_start_at_its_time_limit_is_started_or_not() {
         let limit = Duration::from_millis(1);
-        // So long `init` takes: about as long as the timer does, which need not be exactly the limit.
-        let mut takes = limit;
-        let nudge = Duration::from_micros(5);
-        for _ in 0..RACES {
-            let (tape, events) = tape();
-            let script = Script::new().on_init(move |_| {
-                let begin = Instant::now();
-                while begin.elapsed() < takes {
-                    std::hint::spin_loop();
-                }
-                Ok(Next::Wait)
-            });
-            let start = ServerSpec::new(script, 7_u64).init_timeout(limit).listener(tape).start().await;
-            let heard = match start {
+        for round in 0..RACES as u64 {
+            // The other one of the two may need that long to wake a thread for it.
+            let more = Duration::from_micros(round * 2);
+            let (told, mut events) = mpsc::unbounded_channel();
+            let spec = ServerSpec::new(Punctual { limit, more }, ()).init_timeout(limit).listener(Told(told));
+            let heard: &[_] = match soon(spec.start()).await {
                 Ok(server) => {
-                    takes += nudge;
-                    assert_eq!(ask(&server, get).await, 7);
+                    soon(server.call(|reply| reply)).await.expect("it serves");
                     let exit = soon(server.stop()).await.expect("it was alive");
                     assert!(matches!(exit.reason, ExitReason::Normal), "{}", exit.reason);
-                    2
+                    &["started", "terminated"]
                 }
                 Err(error) => {
-                    takes = takes.saturating_sub(nudge);
                     assert!(matches!(error, StartError::Timeout), "{error}");
-                    0
+                    &[]
                 }
             };
-            let events = rest(events).await;
-            assert_eq!(events.len(), heard, "{events:?}");
-            assert!(matches!(events[..], [] | [Event::Started, Event::Terminated { .. }]), "{events:?}");
+            let mut all = Vec::new();
+            while let Some(event) = soon(events.recv()).await {
+                all.push(event);
+            }
+            assert_eq!(all, heard);
         }
     }
 
@@ -146,8 +188,8 @@ fn keep_killing(server: &ServerRef<Script<u64>>, kills: u64) {
     }
 }
 
-/// G12 K14: a runtime that shuts down kills its servers, and that is what is told, however busy a server is with restarts: what
-/// a runtime refuses to run is no crash.
+/// G12 K14: a runtime that shuts down kills its servers, and that is what is told, however busy a server is with restarts:
+/// what a runtime refuses to run is no crash.
 #[test]
 fn the_end_of_a_runtime_is_a_kill() {
     quiet();
@@ -183,7 +225,7 @@ mod drain {
     use std::sync::mpsc;
 
     use parking_lot::Mutex;
-    use undying::{Listener, Registry, StateChanged, Terminated};
+    use undying::{Registry, StateChanged};
 
     use super::*;
 

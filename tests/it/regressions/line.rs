@@ -1,24 +1,20 @@
 //! A bounded mailbox, and those who wait for room in it or never have to.
 
-use futures::poll;
-use undying::{Mailbox, Next, ServerRef, ServerSpec};
+use std::time::Duration;
 
+use futures::poll;
+use undying::{CallError, Context, Mailbox, Next, Reply, ServerRef, ServerSpec};
+
+use super::push;
 use crate::{
-    crash::script::{Job, Script, ask, get, job, slow, soon, stop, tell, wait_at},
+    crash::script::{Script, ask, get, job, slow, soon, stop, tell, wait_at},
     support::Gate,
 };
 
-/// Adds `n` to the state.
-fn push(n: u64) -> Job<Vec<u64>> {
-    job(move |all: &mut Vec<u64>| {
-        all.push(n);
-        Ok(Next::Wait)
-    })
-}
-
+/// A server that survives no crash.
 async fn bounded(capacity: usize) -> ServerRef<Script<Vec<u64>>> {
     let spec = ServerSpec::new(Script::new(), Vec::new()).mailbox(Mailbox::bounded(capacity));
-    spec.start().await.expect("it starts")
+    spec.max_restarts(0, Duration::from_secs(1)).start().await.expect("it starts")
 }
 
 /// A server with room for one message, at the first of two gates, with the other one queued.
@@ -53,7 +49,7 @@ both! {
     async fn a_call_that_is_dropped_before_there_was_room_is_not_handled() {
         let (server, [first, second]) = crowded().await;
         let answer_and = |n| {
-            move |reply: undying::Reply<u64>| {
+            move |reply: Reply<u64>| {
                 job(move |all: &mut Vec<u64>| {
                     all.push(n);
                     reply.send(n);
@@ -92,12 +88,38 @@ both! {
         assert_eq!(ask(&server, get).await, expected);
     }
 
+    /// K13 G9: who stands in line for room when the server ends is told why it did, also if they look only when it is over.
+    async fn a_caller_in_line_is_told_why_the_server_ended() {
+        for end in ["normal", "killed", "restart limit"] {
+            let (server, [first, second]) = crowded().await;
+            let mut call = server.call(get).no_timeout();
+            assert!(poll!(&mut call).is_pending());
+            match end {
+                "normal" => {
+                    let mut stop = server.stop().into_future();
+                    assert!(poll!(&mut stop).is_pending());
+                    first.open();
+                    second.open();
+                    soon(stop).await.expect("it stops");
+                }
+                "killed" => server.kill(),
+                _ => server.kill_worker(),
+            }
+            let reason = soon(server.stopped()).await.reason;
+            assert!(reason.to_string().starts_with(end), "{reason}");
+            match soon(call).await {
+                Err(CallError::Stopped(told)) => assert_eq!(told.to_string(), reason.to_string()),
+                other => panic!("{end}: {other:?}"),
+            }
+        }
+    }
+
     /// G10: a server that sends to itself never waits, for nobody else could make room; what it sends over its capacity is
     /// queued, in order.
     async fn a_server_that_casts_to_itself_never_waits() {
         let server = bounded(2).await;
-        let to_itself = |reply: undying::Reply<()>| {
-            slow(move |_, cx: &mut undying::Context<Script<Vec<u64>>>| {
+        let to_itself = |reply: Reply<()>| {
+            slow(move |_, cx: &mut Context<Script<Vec<u64>>>| {
                 Box::pin(async move {
                     for n in 0..4 {
                         cx.server().cast(push(n)).await.expect("alive");
@@ -118,7 +140,7 @@ both! {
         let server = bounded(1).await;
         let gate = Gate::new();
         let at = gate.clone();
-        let to_itself = slow(move |_, cx: &mut undying::Context<Script<Vec<u64>>>| {
+        let to_itself = slow(move |_, cx: &mut Context<Script<Vec<u64>>>| {
             Box::pin(async move {
                 at.pass().await;
                 for n in 10..13 {

@@ -5,21 +5,22 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
     },
-    task::{Poll, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
 
 use futures::executor::block_on;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
-use undying::{CallError, ExitReason, Mailbox, Next, ServerRef, ServerSpec};
+use tokio::runtime::{Builder, Runtime};
+use undying::{CallError, ExitReason, Mailbox, ServerRef, ServerSpec};
 
-use super::{Callers, Task, keep, poll_once, poll_with, waiting};
+use super::{Callers, keep, push, waiting};
 use crate::{
-    crash::script::{Job, Script, ask, asked, get, job, soon, start, tell, wait_at},
-    support::{Gate, inject, until},
+    crash::script::{Job, Script, ask, asked, get, soon, start, tell, wait_at},
+    support::{Gate, inject, quiet, until},
 };
 
 /// A waker that notes that it was woken, and then may panic.
@@ -96,38 +97,50 @@ impl Drop for LastWill {
     }
 }
 
-/// Does `act` on a thread of its own, so that a deadlock is a failure and not the end of the tests.
-async fn without_deadlock(act: impl FnOnce() + Send + 'static) {
-    let (done, end) = oneshot::channel();
-    thread::spawn(move || {
-        act();
-        done.send(()).expect("somebody waits for it");
-    });
-    let end = tokio::time::timeout(Duration::from_secs(20), end).await;
-    end.expect("no deadlock").expect("no panic");
+/// Does `act` with a runtime of each flavour on a thread of its own, so that a deadlock there is a failure and not the end
+/// of the tests.
+fn without_deadlock(act: fn(&Runtime)) {
+    quiet();
+    for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+        let (done, end) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = builder.enable_all().build().expect("a runtime");
+            act(&runtime);
+            drop(runtime);
+            done.send(()).expect("the test waits for it");
+        });
+        let end = end.recv_timeout(Duration::from_secs(20));
+        assert!(end.is_ok(), "it is a deadlock if it took too long, and a panic otherwise: {end:?}");
+    }
 }
 
-/// A server with room for one message, and the gate it has been stopped at.
-async fn narrow() -> (ServerRef<Script<Vec<u64>>>, Gate) {
+/// A server whose room for one message is taken, and the gate it has been stopped at.
+async fn full() -> (ServerRef<Script<Vec<u64>>>, Gate) {
     let spec = ServerSpec::new(Script::new(), Vec::new()).mailbox(Mailbox::bounded(1));
     let (server, gate) = (spec.start().await.expect("it starts"), Gate::new());
     tell(&server, wait_at(&gate)).await;
     soon(gate.arrived()).await;
+    tell(&server, push(1)).await;
     (server, gate)
 }
 
-/// Adds `n` to the state.
-fn push(n: u64) -> Job<Vec<u64>> {
-    job(move |all: &mut Vec<u64>| {
-        all.push(n);
-        Ok(Next::Wait)
-    })
-}
-
-/// Sends `message` as a task that owns its handle.
-fn sending(server: &ServerRef<Script<Vec<u64>>>, message: Job<Vec<u64>>) -> Task<bool> {
+/// A cast that owns its handle, so that it can be kept in a waker.
+fn sending(
+    server: &ServerRef<Script<Vec<u64>>>,
+    message: Job<Vec<u64>>,
+) -> Pin<Box<dyn Future<Output = bool> + Send>> {
     let server = server.clone();
     Box::pin(async move { server.cast(message).await.is_ok() })
+}
+
+/// Polls `future` once for a task whose waker is `waker`.
+fn poll_with<F: Future + Unpin>(waker: &Waker, future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// Polls `future` once for nobody.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_with(Waker::noop(), future)
 }
 
 both! {
@@ -170,8 +183,7 @@ both! {
 
     /// K13 G3: a waker that panics when there is room for its message costs neither the worker nor a message.
     async fn a_panicking_waker_in_the_line_for_room_costs_no_message() {
-        let (server, gate) = narrow().await;
-        tell(&server, push(1)).await;
+        let (server, gate) = full().await;
         let cracked = Waiter::cracked(server.cast(push(2)));
         let sound = Waiter::sound(server.cast(push(3)));
         gate.open();
@@ -183,8 +195,7 @@ both! {
 
     /// K13: a waker that panics when the line for room is sent away does not keep the others in it.
     async fn a_panicking_waker_in_the_line_for_room_keeps_nobody_in_it() {
-        let (server, _gate) = narrow().await;
-        tell(&server, push(1)).await;
+        let (server, _gate) = full().await;
         let line = [
             Waiter::sound(server.cast(push(2))),
             Waiter::cracked(server.cast(push(3))),
@@ -220,72 +231,64 @@ both! {
             assert!(matches!(waiter.result().await.reason, ExitReason::Killed));
         }
     }
+}
 
-    /// K8: the waker of a caller is dropped under no lock: it may answer the very call it is dropped by.
-    async fn a_waker_of_a_caller_may_answer_while_it_is_dropped() {
-        let server = start(Callers::new()).await;
-        without_deadlock(move || {
-            let mut copy = None;
-            let call = server.call(|reply| {
-                copy = Some(reply.clone());
-                keep(reply)
-            });
-            let mut call = call.no_timeout();
-            let copy = copy.expect("the request is made at once");
-            let waker = LastWill::waker(move || copy.send(5));
-            assert!(poll_with(&waker, &mut call).is_pending());
-            drop(waker);
-            // Another waker takes its place.
-            assert_eq!(block_on(call).expect("answered by the waker"), 5);
-        })
-        .await;
-    }
+/// K8: the waker of a caller is dropped under no lock: it may answer the very call it is dropped by.
+#[test]
+fn a_waker_of_a_caller_may_answer_while_it_is_dropped() {
+    without_deadlock(|runtime| {
+        let server = runtime.block_on(start(Callers::new()));
+        let mut copy = None;
+        let call = server.call(|reply| {
+            copy = Some(reply.clone());
+            keep(reply)
+        });
+        let mut call = call.no_timeout();
+        let copy = copy.expect("the request is made at once");
+        let waker = LastWill::waker(move || copy.send(5));
+        assert!(poll_with(&waker, &mut call).is_pending());
+        drop(waker);
+        // Another waker takes its place.
+        assert_eq!(block_on(call).expect("answered by the waker"), 5);
+    });
+}
 
-    /// K8: the waker of a sender in line is dropped under no lock: it may own another sender, who leaves the line.
-    async fn a_waker_of_a_sender_may_leave_the_line_while_it_is_dropped() {
-        let (server, gate) = narrow().await;
-        tell(&server, push(1)).await;
-        without_deadlock({
-            let server = server.clone();
-            move || {
-                let [mut first, mut owned, mut last] = [2, 3, 4].map(|n| sending(&server, push(n)));
-                assert!(poll_once(&mut first).is_pending());
-                assert!(poll_once(&mut owned).is_pending());
-                let waker = LastWill::waker(move || drop(owned));
-                assert!(poll_with(&waker, &mut last).is_pending());
-                drop(waker);
-                // One of three has left; when the second goes, the line is swept.
-                drop(first);
-                assert!(poll_once(&mut last).is_pending());
-                drop(last);
-            }
-        })
-        .await;
+/// K8: the waker of a sender in line is dropped under no lock: it may own another sender, who leaves the line.
+#[test]
+fn a_waker_of_a_sender_may_leave_the_line_while_it_is_dropped() {
+    without_deadlock(|runtime| {
+        let (server, gate) = runtime.block_on(full());
+        let [mut first, mut owned, mut last] = [2, 3, 4].map(|n| sending(&server, push(n)));
+        assert!(poll_once(&mut first).is_pending());
+        assert!(poll_once(&mut owned).is_pending());
+        let waker = LastWill::waker(move || drop(owned));
+        assert!(poll_with(&waker, &mut last).is_pending());
+        drop(waker);
+        // One of three has left; when the second goes, the line is swept.
+        drop(first);
+        assert!(poll_once(&mut last).is_pending());
+        drop(last);
         gate.open();
-        assert_eq!(ask(&server, get).await, [1]);
-    }
+        assert_eq!(runtime.block_on(ask(&server, get)), [1]);
+    });
+}
 
-    /// K8: the waker of a sender who left the line is dropped under no lock: it may look at the mailbox.
-    async fn a_waker_of_a_sender_who_left_may_look_at_the_mailbox() {
-        let (server, gate) = narrow().await;
-        tell(&server, push(1)).await;
-        without_deadlock({
-            let server = server.clone();
-            move || {
-                let [mut first, mut second, mut last] = [2, 3, 4].map(|n| sending(&server, push(n)));
-                let looker = server.clone();
-                let waker = LastWill::waker(move || assert_eq!(looker.mailbox_len(), 1));
-                assert!(poll_with(&waker, &mut first).is_pending());
-                drop(waker);
-                assert!(poll_once(&mut second).is_pending());
-                assert!(poll_once(&mut last).is_pending());
-                drop(first);
-                drop(second);
-                drop(last);
-            }
-        })
-        .await;
+/// K8: the waker of a sender who left the line is dropped under no lock: it may look at the mailbox.
+#[test]
+fn a_waker_of_a_sender_who_left_may_look_at_the_mailbox() {
+    without_deadlock(|runtime| {
+        let (server, gate) = runtime.block_on(full());
+        let [mut first, mut second, mut last] = [2, 3, 4].map(|n| sending(&server, push(n)));
+        let looker = server.clone();
+        let waker = LastWill::waker(move || assert_eq!(looker.mailbox_len(), 1));
+        assert!(poll_with(&waker, &mut first).is_pending());
+        drop(waker);
+        assert!(poll_once(&mut second).is_pending());
+        assert!(poll_once(&mut last).is_pending());
+        drop(first);
+        drop(second);
+        drop(last);
         gate.open();
-        assert_eq!(ask(&server, get).await, [1]);
-    }
+        assert_eq!(runtime.block_on(ask(&server, get)), [1]);
+    });
 }
