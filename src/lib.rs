@@ -67,7 +67,7 @@
 //! * **One order.** What one sender sends by call, cast and send is handled in that order, also across crashes.
 //! * **A fenced incarnation is harmless.** A worker that was killed and does not yield can neither commit nor reply nor
 //!   take a message.
-//! * **Every end is an answer.** Whatever happens, every operation resolves, with the reason.
+//! * **Every end is an answer.** However a server ends, every pending and later operation resolves, with the reason.
 //! * **Listeners see commits in order**, an unbroken chain, and cannot harm the server: one that panics is told the next
 //!   event all the same.
 //!

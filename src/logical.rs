@@ -26,7 +26,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     sync::{Arc, Weak},
     task::Waker,
     time::Duration,
@@ -143,9 +143,9 @@ impl<S: GenServer> Logical<S> {
             if let Phase::Running = record.life.phase {
                 record.life.phase = Phase::Restarting;
             }
-            (record.in_hand.take(), record.parting.take(), report)
+            (record.leave(), report)
         });
-        let Some((in_hand, parting, report)) = ended else { return false };
+        let Some(((in_hand, parting), report)) = ended else { return false };
         self.part(parting);
         if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
             claim.fail(answer(report));
@@ -235,15 +235,15 @@ impl<S: GenServer> Logical<S> {
     /// Ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
     pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
         let stopped = || CallError::Stopped(reason.clone());
-        let in_hand = self.cell.fence(|record, _| record.in_hand.take()).flatten();
-        self.part(self.cell.look(|record| record.parting.take()));
+        let (in_hand, parting) = self.cell.fence(|record, _| record.leave()).unwrap_or_default();
+        self.part(parting);
         if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
             claim.fail(stopped());
         }
         let inbox = self.mailbox.end(reason.clone());
         let (batch, deferred, continues, registration) = self.cell.look(|record| {
-            let batch = std::mem::take(&mut record.batch);
-            (batch, record.deferred.end(), std::mem::take(&mut record.continues), record.registration.take())
+            let batch = mem::take(&mut record.batch);
+            (batch, record.deferred.end(), mem::take(&mut record.continues), record.registration.take())
         });
         drop(registration);
         fail_all(deferred, reason);
@@ -269,7 +269,7 @@ impl<S: GenServer> Logical<S> {
     pub(crate) fn over(&self, phase: Phase) {
         let tasks = self.cell.look(|record| {
             record.life.phase = phase;
-            std::mem::take(&mut record.tasks)
+            mem::take(&mut record.tasks)
         });
         let supervisor = self.supervisor.lock().take();
         drop((tasks, supervisor));

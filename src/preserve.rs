@@ -156,8 +156,13 @@ pub struct Kept<S: GenServer> {
 }
 
 impl<S: GenServer> Kept<S> {
-    pub(crate) fn new(snapshot: Arc<Snapshot<S>>, version: u64, incarnation: u64) -> Self {
+    fn new(snapshot: Arc<Snapshot<S>>, version: u64, incarnation: u64) -> Self {
         Self { snapshot: Quiet::new(snapshot), version, incarnation }
+    }
+
+    /// The snapshot a server begins with.
+    pub(crate) fn first(state: &mut S::State) -> Self {
+        Self::new(Arc::new(state.snapshot()), 0, 1)
     }
 
     /// Puts `snapshot` in the place of the one that is kept, and leaves that in `snapshot`.

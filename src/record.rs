@@ -20,7 +20,7 @@ use crate::{
     feed::{Audience, Event, Feed, Nudge},
     gen_server::GenServer,
     job::{After, Job},
-    preserve::{Kept, Preserve, Snapshot},
+    preserve::{Kept, Snapshot},
     registry::Registration,
     reply::{AnySlot, Claim},
     scope::Said,
@@ -154,6 +154,11 @@ impl<S: GenServer> Record<S> {
     pub(crate) fn begin<J>(&mut self, callback: Callback, claim: Option<Claim>, job: J) -> J {
         self.in_hand = Some(InHand { callback, claim });
         job
+    }
+
+    /// Takes what an incarnation that ends has in hand, and what it was still to say.
+    pub(crate) fn leave(&mut self) -> (Option<InHand>, Option<Parting>) {
+        (self.in_hand.take(), self.parting.take())
     }
 
     /// Notes what is to come after a callback.
@@ -328,9 +333,4 @@ impl Deferred {
         self.ended = true;
         mem::take(&mut self.slots)
     }
-}
-
-/// A state's snapshot, taken for the first time.
-pub(crate) fn first_snapshot<S: GenServer>(state: &mut S::State) -> Kept<S> {
-    Kept::new(Arc::new(state.snapshot()), 0, 1)
 }

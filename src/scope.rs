@@ -37,7 +37,10 @@ impl Scope {
     /// Runs `f` as a part of a callback of this server; a panic comes back as its payload.
     pub(crate) fn enter<R>(&mut self, f: impl FnOnce() -> R) -> Result<R, Payload> {
         // Scopes nest: a callback may block on a runtime of its own that runs another server's callback.
-        let outer = ACTIVE.replace(self.active.take());
+        let Ok(outer) = ACTIVE.try_with(|active| active.replace(self.active.take())) else {
+            // The thread is on its way out, and drops a runtime with it: no callback runs here, only what drops run.
+            return catch(f);
+        };
         let result = catch(f);
         self.active = ACTIVE.replace(outer);
         result

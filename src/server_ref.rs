@@ -176,6 +176,8 @@ impl<S: GenServer> ServerRef<S> {
     /// [`terminate`](GenServer::terminate) runs. Resolves once everything is over: the name is free, the listeners have been
     /// told (those that are behind are waited for 5 s at most) and the tasks are done.
     ///
+    /// If a worker crashes meanwhile, the next one goes on with the queue; if that cannot even start, the server ends without.
+    ///
     /// From the first poll on no new message is taken: calls get [`Stopped`](crate::CallError::Stopped).
     ///
     /// # Cancel safety

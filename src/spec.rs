@@ -12,7 +12,8 @@ use crate::{
     listener::Listener,
     logical::Logical,
     name::ServerId,
-    record::{Fallback, Phase, Record, first_snapshot},
+    preserve::Kept,
+    record::{Fallback, Phase, Record},
     registry::Registry,
     restart::Backoff,
     server_ref::ServerRef,
@@ -54,7 +55,7 @@ pub enum Shutdown {
 /// What becomes of a state that lets no incarnation live.
 ///
 /// It is called poisoned when the restart limit is reached and either the last incarnation died before it could serve, or
-/// none of the incarnations in question has handled one message.
+/// none of the incarnations in question has handled one message; kills do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Poison {
@@ -299,7 +300,7 @@ impl<S: GenServer> ServerSpec<S> {
         options.check()?;
         let id = ServerId::next();
         let registration = name.as_ref().map(|(registry, name)| registry.reserve(name, id)).transpose()?;
-        let kept = catch(|| first_snapshot::<S>(&mut state)).map_err(|payload| {
+        let kept = catch(|| Kept::<S>::first(&mut state)).map_err(|payload| {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
             StartError::Init(CrashReport::of_panic(payload.as_any(), place))
         })?;

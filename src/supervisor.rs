@@ -223,16 +223,10 @@ impl<S: GenServer> Supervisor<S> {
     /// Sees an incarnation off: is it to be replaced, or was that the end of the logical server?
     fn bury(&mut self, end: End) -> Result<Death, Finale> {
         let place = self.place(Callback::Idle);
-        let in_hand = self.logical.cell.fence(|record, _| record.in_hand.take()).flatten();
-        self.logical.part(self.logical.cell.look(|record| record.parting.take()));
         let (killed, kill, proven, starting) = self.logical.cell.look(|record| {
             let life = &mut record.life;
-            (
-                life.killed.take(),
-                life.kill,
-                mem::take(&mut life.proven),
-                matches!(life.phase, Phase::Starting),
-            )
+            let starting = matches!(life.phase, Phase::Starting);
+            (life.killed.take(), life.kill, mem::take(&mut life.proven), starting)
         });
         let abandoned = matches!(end, End::Abandoned);
         let (reason, report) = match end {
@@ -245,14 +239,17 @@ impl<S: GenServer> Supervisor<S> {
                 (ExitReason::Killed, killed)
             }
         };
-        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
-            claim.fail(CallError::Crashed(report.clone()));
-        }
         if starting {
             return Err(Err(StartError::Init(report)));
         }
         if kill {
             return Err(Ok(ExitReason::Killed));
+        }
+        // K4: there will be another. At an end of the whole, whoever still waits is told the reason of that.
+        let (in_hand, parting) = self.logical.cell.fence(|record, _| record.leave()).unwrap_or_default();
+        self.logical.part(parting);
+        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
+            claim.fail(CallError::Crashed(report.clone()));
         }
         if proven {
             self.barren = 0;

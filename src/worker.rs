@@ -196,7 +196,7 @@ impl<S: GenServer> Worker<S> {
                 Job::Info(info) => server.handle_info(info, state, cx).await,
                 Job::Continue(next) => server.handle_continue(next, state, cx).await,
                 Job::Timeout => server.handle_timeout(state, cx).await,
-                Job::Stop(reason) => Ok(Next::Stop(reason)),
+                Job::Stop(_) => unreachable!("a stop is not a callback"),
             }
         };
         match InCallback::new(scope, callback).await {
