@@ -52,6 +52,7 @@ use crate::{
     sync::Mutex,
 };
 
+/// K11: all of it outlives workers and keepers.
 pub(crate) struct Logical<S: GenServer> {
     pub(crate) id: ServerId,
     pub(crate) name: Option<Arc<str>>,
@@ -232,7 +233,7 @@ impl<S: GenServer> Logical<S> {
 
     // ---- the end
 
-    /// Ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
+    /// K13: ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
     pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
         let stopped = || CallError::Stopped(reason.clone());
         let (in_hand, parting) = self.cell.fence(|record, _| record.leave()).unwrap_or_default();
