@@ -4,13 +4,53 @@ use std::{
     any::Any,
     fmt, mem,
     ops::{Deref, DerefMut},
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    task::{Context, Poll, Waker},
 };
+
+use pin_project_lite::pin_project;
 
 /// Runs `f`; a panic comes back as its payload.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Payload(Some(payload)))
+}
+
+pin_project! {
+    /// A future whose panic comes back as its payload.
+    pub(crate) struct Caught<F> {
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F> Caught<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future: Some(future) }
+    }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Payload>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let polled = catch(|| {
+            let future = this.future.as_mut().as_pin_mut().expect("it is not polled after its end");
+            let polled = future.poll(cx);
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        });
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => {
+                let _ = catch(|| this.future.set(None));
+                Poll::Ready(Err(payload))
+            }
+        }
+    }
 }
 
 /// Drops `value`; a panic of its `Drop` is logged and goes no further.
@@ -38,7 +78,12 @@ impl Payload {
     }
 
     pub(crate) fn as_any(&self) -> &(dyn Any + Send) {
-        self.0.as_deref().expect("a payload is taken only by its drop")
+        self.0.as_deref().expect("a payload is taken only by its end")
+    }
+
+    /// Goes on with the panic.
+    pub(crate) fn resume(mut self) -> ! {
+        resume_unwind(self.0.take().expect("a payload is taken only by its end"))
     }
 }
 

@@ -1,19 +1,84 @@
-//! What a callback knows of its server beside the state.
+//! What a callback knows of its server beside the state, and what it can ask for.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{gen_server::GenServer, logical::Logical, server_ref::ServerRef};
+use futures_core::Stream;
+use tokio::time::Instant;
+
+use crate::{
+    contain::drop_quietly,
+    deadlines::later,
+    effects::Effects,
+    exit::{Callback, ExitReason, Place},
+    extras::Extras,
+    gen_server::GenServer,
+    logical::Logical,
+    monitor::{Down, MonitorRef},
+    notice::{Notice, Source},
+    record::Record,
+    server_ref::ServerRef,
+    task::{self, Running, TaskRef},
+    timers::{Key, Rings, Timer, TimerRef},
+};
 
 /// A callback's view of its own server.
+///
+/// What a callback asks of it, timers, monitors, links and tasks, is done when the callback commits: *crashed ⇒ not applied*
+/// holds for that as for the state. All of it belongs to the logical server and survives later crashes.
+///
+/// # Examples
+///
+/// A session that expires unless it is used, whatever crashes meanwhile:
+///
+/// ```
+/// use std::time::Duration;
+/// use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+///
+/// #[derive(Clone)]
+/// struct Session;
+/// struct Used;
+/// struct Expired;
+///
+/// impl GenServer for Session {
+///     type State = u32; // how often it was used
+///     type Call = Never;
+///     type Cast = Used;
+///     type Info = Expired;
+///     type Continue = Never;
+///
+///     async fn handle_cast(&mut self, _: Used, mut used: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+///         *used += 1;
+///         cx.set_timer("expiry", Duration::from_secs(60), Expired); // in place of the one before
+///         Ok(Next::Wait)
+///     }
+///
+///     async fn handle_info(&mut self, _: Expired, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         Ok(Next::Stop(undying::ExitReason::Normal))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let session = ServerSpec::new(Session, 0).start().await.unwrap();
+/// let begin = tokio::time::Instant::now();
+/// session.cast(Used).await.unwrap();
+/// tokio::time::sleep(Duration::from_secs(30)).await;
+/// session.cast(Used).await.unwrap();
+/// session.kill_worker();
+/// assert_eq!(*session.stopped().await.state, 2);
+/// assert_eq!(begin.elapsed().as_secs(), 90);
+/// # }
+/// ```
 pub struct Context<S: GenServer> {
     logical: Arc<Logical<S>>,
     incarnation: u64,
     pub(crate) version: u64,
+    pub(crate) effects: Effects<S>,
 }
 
 impl<S: GenServer> Context<S> {
     pub(crate) fn new(logical: Arc<Logical<S>>, incarnation: u64, version: u64) -> Self {
-        Self { logical, incarnation, version }
+        Self { logical, incarnation, version, effects: Effects::none() }
     }
 
     /// A handle to this server, for others. Calling it from here is [`CallError::CallingSelf`](crate::CallError::CallingSelf).
@@ -34,14 +99,228 @@ impl<S: GenServer> Context<S> {
         self.version
     }
 
+    // ---- timers
+
+    /// Sends `info` to this server after so much time, once. A delay that is too long for the clock never ends.
+    ///
+    /// The timer survives crashes. Its message is handled at most once, ahead of queued mail (when several timers wait,
+    /// they and the mail take turns). The counterpart of `Process.send_after(self(), …)`.
+    pub fn send_after(&mut self, after: Duration, info: S::Info) -> TimerRef {
+        self.arm(later(after), Timer { rings: Rings::Once(info), key: None })
+    }
+
+    /// Sends `info` to this server at an instant, once; at once if that has passed. See [`send_after`](Self::send_after).
+    pub fn send_at(&mut self, at: Instant, info: S::Info) -> TimerRef {
+        self.arm(Some(at), Timer { rings: Rings::Once(info), key: None })
+    }
+
+    /// Sends what `info` makes to this server after every period, until it is cancelled. One chain of ticks, whatever
+    /// crashes; a tick whose callback crashes is not repeated.
+    ///
+    /// Ticks do not drift, and those that came due while the worker was busy or gone are made up for, one message each, as with
+    /// OTP's `timer:send_interval` and Tokio's `MissedTickBehavior::Burst`. To leave them out, arm a
+    /// [`set_timer`](Self::set_timer) anew in each callback. `info` runs in the worker: if it panics, that is a crash of
+    /// `handle_info`.
+    ///
+    /// # Panics
+    ///
+    /// If the period is zero.
+    #[track_caller]
+    pub fn send_interval(
+        &mut self,
+        every: Duration,
+        info: impl Fn() -> S::Info + Send + 'static,
+    ) -> TimerRef {
+        assert!(!every.is_zero(), "an interval of zero would fire all the time");
+        self.arm(later(every), Timer { rings: Rings::every(every, info), key: None })
+    }
+
+    /// Sends `info` to this server after so much time, once, in place of the timer that has the same key. So it can be armed
+    /// again and again, also in [`restarted`](GenServer::restarted), and there is only ever one.
+    pub fn set_timer(&mut self, key: impl Into<Key>, after: Duration, info: S::Info) -> TimerRef {
+        self.arm(later(after), Timer { rings: Rings::Once(info), key: Some(key.into()) })
+    }
+
+    fn arm(&mut self, at: Option<Instant>, timer: Timer<S::Info>) -> TimerRef {
+        self.effects.arm(at, timer)
+    }
+
+    /// Cancels a timer of this server. `true`: it was armed, and its message will never be handled, if this callback commits.
+    /// There is no moment in which the message is on its way already.
+    pub fn cancel(&mut self, timer: TimerRef) -> bool {
+        let logical = &self.logical;
+        self.effects.cancel(timer, || in_record(logical, |extras| extras.timers.is_armed(timer)))
+    }
+
+    /// Cancels the timer of that key, as [`cancel`](Self::cancel) does.
+    pub fn clear_timer(&mut self, key: &str) -> bool {
+        let recorded = || {
+            let extras = |record: &mut Record<S>| record.extras.as_ref()?.timers.named(key);
+            self.logical.cell.look(extras)
+        };
+        match self.effects.named(key).or_else(recorded) {
+            Some(timer) => self.cancel(timer),
+            None => false,
+        }
+    }
+
+    // ---- tasks
+
+    /// Runs `future` as a task of this server. What comes of it comes back as an `Info` made by `info`, exactly once as long as
+    /// the server lives: its result, [`Crashed`](ExitReason::Crashed) if it panicked, [`Killed`](ExitReason::Killed) if it was
+    /// [aborted](Self::abort).
+    ///
+    /// The task begins when this callback commits, so a callback that waits for its own task waits for ever. It survives
+    /// crashes of the worker and is aborted at the logical end. `info` runs in the worker: if it panics, that is a
+    /// crash of `handle_info`. The counterpart of `Task.Supervisor.async_nolink`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, ExitReason, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut};
+    /// # #[derive(Clone)] struct Slow;
+    /// # impl GenServer for Slow {
+    /// #     type State = (); type Call = (u64, Reply<u64>); type Cast = Never; type Continue = Never;
+    /// #     type Info = (Reply<u64>, Result<u64, ExitReason>);
+    /// async fn handle_call(&mut self, (n, reply): Self::Call, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///     let work = async move { (1..=n).product() };
+    ///     cx.spawn(work, |result| (reply, result)); // meanwhile the server serves others
+    ///     Ok(Next::Wait)
+    /// }
+    ///
+    /// async fn handle_info(&mut self, (reply, result): Self::Info, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///     reply.send(result.unwrap_or(0));
+    ///     Ok(Next::Wait)
+    /// }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let slow = ServerSpec::new(Slow, ()).start().await.unwrap();
+    /// assert_eq!(slow.call(|reply| (5, reply)).await.unwrap(), 120);
+    /// # }
+    /// ```
+    pub fn spawn<F>(
+        &mut self,
+        future: F,
+        info: impl FnOnce(Result<F::Output, ExitReason>) -> S::Info + Send + 'static,
+    ) -> TaskRef
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_with(Running::default(), future, info)
+    }
+
+    /// As [`spawn`](Self::spawn), but the task is aborted when this incarnation ends, too. The next one then hears
+    /// [`Killed`](ExitReason::Killed). The counterpart of `Task.async`, which links.
+    pub fn spawn_linked<F>(
+        &mut self,
+        future: F,
+        info: impl FnOnce(Result<F::Output, ExitReason>) -> S::Info + Send + 'static,
+    ) -> TaskRef
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let bound_to = Some(self.incarnation);
+        self.spawn_with(Running { bound_to, ..Running::default() }, future, info)
+    }
+
+    fn spawn_with<F>(
+        &mut self,
+        running: Running,
+        future: F,
+        info: impl FnOnce(Result<F::Output, ExitReason>) -> S::Info + Send + 'static,
+    ) -> TaskRef
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let Self { logical, incarnation, version, effects } = self;
+        let place = Place { callback: Callback::Task, incarnation: *incarnation, version: *version };
+        effects.spawn(running, |name| task::run(logical, name, place, future, info))
+    }
+
+    /// Reads a stream as a task of this server: each item comes as an `Info` made by `info`, and at the end `None`.
+    ///
+    /// At most 64 items wait for the worker at a time; then the stream is not read on. Like a task it begins when this
+    /// callback commits, survives crashes and ends with the logical server. A stream that panics is at its end.
+    pub fn attach<I>(
+        &mut self,
+        stream: I,
+        info: impl FnMut(Option<I::Item>) -> S::Info + Send + 'static,
+    ) -> TaskRef
+    where
+        I: Stream + Send + 'static,
+        I::Item: Send + 'static,
+    {
+        let logical = &self.logical;
+        let running = Running { is_stream: true, ..Running::default() };
+        self.effects.spawn(running, |name| task::read(logical, name, stream, info))
+    }
+
+    /// Aborts a task of this server, at its next await; its `Info` says [`Killed`](ExitReason::Killed). Of an attached stream
+    /// nothing comes any more, not even what is queued. `false`: it was over, or aborted before.
+    pub fn abort(&mut self, task: TaskRef) -> bool {
+        let logical = &self.logical;
+        self.effects.abort(task, || in_record(logical, |extras| extras.is_running(task)))
+    }
+
+    // ---- other servers
+
+    /// Sends what `info` makes of the [`Down`] to this server when `server` is over: once, and at once if it is over already.
+    ///
+    /// A crash that `server` survives is not its end. The monitor survives crashes of both. `info` runs in the worker.
+    /// The counterpart of `Process.monitor`.
+    pub fn monitor<T: GenServer>(
+        &mut self,
+        server: &ServerRef<T>,
+        info: impl FnOnce(Down) -> S::Info + Send + 'static,
+    ) -> MonitorRef {
+        let watching = Arc::downgrade(&self.logical);
+        self.effects.monitor(server.logical.clone(), |name| {
+            Box::new(move |down| match watching.upgrade() {
+                Some(logical) => logical.notify(Notice::new(Source::Monitor(name), move || info(down))),
+                None => drop_quietly(info),
+            })
+        })
+    }
+
+    /// Ends a monitor. `true`: it was set, and no [`Down`] of it will be handled, not even one that is queued already, if this
+    /// callback commits. The counterpart of `Process.demonitor(ref, [:flush])`.
+    pub fn demonitor(&mut self, monitor: MonitorRef) -> bool {
+        let logical = &self.logical;
+        self.effects
+            .demonitor(monitor, || in_record(logical, |extras| extras.monitors.contains_key(&monitor)))
+    }
+
+    /// Links this server with another one: when one of the two comes to an abnormal end, the other one is
+    /// [shut down](crate::ServerSpec::shutdown) with the same reason, or told of it if it
+    /// [traps exits](crate::ServerSpec::trap_exits). A server that came to such an end before counts as ending now.
+    ///
+    /// The link is one between logical servers: a crash that a server survives does not concern it. The counterpart of
+    /// `Process.link`.
+    pub fn link<T: GenServer>(&mut self, server: &ServerRef<T>) {
+        self.effects.link(server.logical.clone(), true);
+    }
+
+    /// Takes back a [`link`](Self::link) with that server, whichever of the two made it.
+    pub fn unlink<T: GenServer>(&mut self, server: &ServerRef<T>) {
+        self.effects.link(server.logical.clone(), false);
+    }
+
     pub(crate) fn label(&self) -> impl fmt::Display {
         self.logical.label()
     }
 }
 
+/// Looks at what the server has at present.
+fn in_record<S: GenServer>(logical: &Logical<S>, look: impl FnOnce(&Extras<S>) -> bool) -> bool {
+    logical.cell.look(|record| record.extras.as_deref().is_some_and(look))
+}
+
 impl<S: GenServer> fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { logical, incarnation, version } = self;
+        let Self { logical, incarnation, version, effects: _ } = self;
         f.debug_struct("Context")
             .field("server", &logical.id)
             .field("incarnation", incarnation)

@@ -147,6 +147,9 @@ pub enum StartError {
     /// `init` returned [`Next::Ignore`](crate::Next::Ignore): not started, on purpose.
     #[error("init asked to be ignored")]
     Ignored,
+    /// The server it was to be [linked](crate::ServerSpec::start_link) to is over. No task was spawned.
+    #[error("its owner is over")]
+    OwnerGone,
     /// The configuration makes no sense; the text says which part. No task was spawned.
     #[error("bad configuration: {0}")]
     Config(String),

@@ -88,6 +88,10 @@ pub enum Callback {
     Terminate,
     /// None: the worker was between two callbacks.
     Idle,
+    /// None: a request of [`sys`](crate::ServerRef::sys) changed the state.
+    System,
+    /// None: a task that the server had [spawned](crate::Context::spawn).
+    Task,
 }
 
 impl fmt::Display for Callback {
@@ -102,6 +106,8 @@ impl fmt::Display for Callback {
             Self::Timeout => "handle_timeout",
             Self::Terminate => "terminate",
             Self::Idle => "idle",
+            Self::System => "a system request",
+            Self::Task => "a task",
         })
     }
 }
@@ -226,6 +232,8 @@ pub enum ExitReason {
     Crashed(CrashReport),
     /// It crashed more often than its restart budget allows; the report is of the last crash.
     RestartLimit(CrashReport),
+    /// Only in a [`Down`](crate::Down): there was no such server when it was to be monitored.
+    NoProc,
 }
 
 impl ExitReason {
@@ -271,6 +279,7 @@ impl fmt::Display for ExitReason {
             Self::Killed => f.write_str("killed"),
             Self::Crashed(report) => write!(f, "crashed: {report}"),
             Self::RestartLimit(report) => write!(f, "restart limit reached: {report}"),
+            Self::NoProc => f.write_str("no such server"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a worker does next, what a callback wants to come after it, and how an incarnation ends.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::{
@@ -9,6 +11,8 @@ use crate::{
     error::StartError,
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     gen_server::{GenServer, Next, Restart},
+    notice::Notice,
+    timers::Maker,
 };
 
 /// How an incarnation ended.
@@ -33,6 +37,11 @@ pub(crate) enum Job<S: GenServer> {
     Call(S::Call),
     Cast(S::Cast),
     Info(S::Info),
+    Timer(S::Info),
+    Tick(Arc<Maker<S::Info>>),
+    Notice(Box<Notice<S::Info>>),
+    /// A notice that nobody wants any more.
+    Void(Box<Notice<S::Info>>),
     Continue(S::Continue),
     Timeout,
     Stop(ExitReason),
@@ -89,13 +98,19 @@ impl<S: GenServer> After<S> {
 }
 
 impl<S: GenServer> Job<S> {
+    /// Whether it has left the mailbox.
+    pub(crate) fn is_mail(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Cast(_) | Self::Info(_) | Self::Notice(_) | Self::Void(_))
+    }
+
     pub(crate) fn callback(&self) -> Callback {
         match self {
             Self::Init => Callback::Init,
             Self::Restarted(_) => Callback::Restarted,
             Self::Call(_) => Callback::Call,
             Self::Cast(_) => Callback::Cast,
-            Self::Info(_) => Callback::Info,
+            Self::Info(_) | Self::Timer(_) | Self::Tick(_) | Self::Notice(_) => Callback::Info,
+            Self::Void(_) => Callback::Idle,
             Self::Continue(_) => Callback::Continue,
             Self::Timeout => Callback::Timeout,
             Self::Stop(_) => Callback::Terminate,

@@ -98,8 +98,10 @@ pub mod chaos;
 mod contain;
 mod context;
 mod deadlines;
+mod effects;
 mod error;
 mod exit;
+mod extras;
 mod feed;
 mod gen_server;
 mod job;
@@ -107,7 +109,10 @@ mod keeper;
 mod listener;
 mod logical;
 mod mailbox;
+mod monitor;
 mod name;
+mod notice;
+mod peer;
 mod pending;
 mod preserve;
 mod record;
@@ -120,7 +125,9 @@ mod spec;
 mod supervisor;
 mod sync;
 mod sys;
+mod task;
 mod tasks;
+mod timers;
 mod worker;
 
 pub use crate::{
@@ -129,6 +136,7 @@ pub use crate::{
     exit::{Callback, Crash, CrashKind, CrashReport, ExitReason},
     gen_server::{GenServer, Never, Next, Outcome, Restart},
     listener::{Crashed, Listener, Restarted, Started, StateChanged, Terminated},
+    monitor::{Down, Incarnations, Monitor, MonitorRef},
     name::ServerId,
     pending::{Exit, PendingCall, PendingStop},
     preserve::{Kept, Preserve, Snapshot, StateMut},
@@ -138,6 +146,8 @@ pub use crate::{
     server_ref::{ServerGuard, ServerRef, Status, WeakServerRef},
     spec::{Mailbox, Poison, ServerSpec, Shutdown},
     sys::{Statistics, Sys},
+    task::TaskRef,
+    timers::TimerRef,
 };
 
 /// The README's code compiles.

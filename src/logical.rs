@@ -26,7 +26,9 @@
 
 use std::{
     collections::VecDeque,
-    fmt, mem,
+    fmt,
+    future::poll_fn,
+    mem,
     sync::{Arc, Weak},
     task::Waker,
     time::Duration,
@@ -41,15 +43,21 @@ use crate::{
     deadlines::{DeadlineKey, Deadlines, comes, later},
     error::{CallError, StartError},
     exit::{CrashKind, CrashReport, ExitReason},
+    extras::{Extras, Own},
     feed::{Event, Nudge},
     gen_server::GenServer,
-    mailbox::Mailbox,
+    mailbox::{Dismissed, Mailbox},
+    monitor::Down,
     name::ServerId,
+    notice::Notice,
+    peer,
     preserve::Kept,
     record::{Envelope, Parting, Phase, Record},
     reply::{AnySlot, Caller, Claim},
-    spec::{Options, Shutdown},
+    scope,
+    spec::{Hooks, Options, Shutdown},
     sync::Mutex,
+    timers::{Timer, TimerRef},
 };
 
 /// K11: all of it outlives workers and keepers.
@@ -57,6 +65,7 @@ pub(crate) struct Logical<S: GenServer> {
     pub(crate) id: ServerId,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) options: Options,
+    pub(crate) hooks: Hooks<S>,
     pub(crate) mailbox: Mailbox<Envelope<S>>,
     pub(crate) cell: Cell<Record<S>>,
     deadlines: Mutex<Deadlines>,
@@ -67,12 +76,19 @@ pub(crate) struct Logical<S: GenServer> {
 }
 
 impl<S: GenServer> Logical<S> {
-    pub(crate) fn new(id: ServerId, name: Option<Arc<str>>, options: Options, record: Record<S>) -> Self {
+    pub(crate) fn new(
+        id: ServerId,
+        name: Option<Arc<str>>,
+        options: Options,
+        hooks: Hooks<S>,
+        record: Record<S>,
+    ) -> Self {
         Self {
             id,
             name,
             mailbox: Mailbox::new(options.capacity),
             options,
+            hooks,
             cell: Cell::new(record),
             deadlines: Mutex::new(Deadlines::default()),
             supervisor: Mutex::new(None),
@@ -109,7 +125,7 @@ impl<S: GenServer> Logical<S> {
     }
 
     /// Stops it as its owner would: within the time its `Shutdown` gives.
-    pub(crate) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self, reason: ExitReason) {
         match self.options.shutdown {
             Shutdown::BrutalKill => return self.kill(),
             Shutdown::Timeout(limit) => {
@@ -118,7 +134,45 @@ impl<S: GenServer> Logical<S> {
             }
             Shutdown::Infinity => {}
         }
-        self.stop(ExitReason::Shutdown);
+        self.stop(reason);
+    }
+
+    /// Queues a message; waits for room, unless a callback of the server itself sends it: it would wait for itself.
+    pub(crate) async fn post(&self, envelope: Envelope<S>) -> Result<(), Dismissed<Envelope<S>>> {
+        if scope::is_inside(self.id) {
+            return self.mailbox.push_over(envelope);
+        }
+        match self.mailbox.push(envelope)? {
+            None => Ok(()),
+            Some(mut ticket) => poll_fn(|cx| ticket.poll(cx)).await,
+        }
+    }
+
+    /// Queues a notice, which never waits.
+    pub(crate) fn notify(&self, notice: Box<Notice<S::Info>>) {
+        drop_quietly(self.mailbox.push_over(Envelope::Notice(notice)));
+    }
+
+    /// Arms a timer from outside.
+    pub(crate) fn arm(&self, at: Option<Instant>, timer: Timer<S::Info>) -> TimerRef {
+        let name = TimerRef::next();
+        let unwanted = self.cell.look(|record| {
+            if record.deferred.ended() {
+                return Some(timer);
+            }
+            record.extras().timers.arm(name, at, timer)
+        });
+        drop_quietly(unwanted);
+        self.mailbox.wake();
+        name
+    }
+
+    /// Cancels a timer from outside. Tells whether it was armed.
+    pub(crate) fn cancel(&self, timer: TimerRef) -> bool {
+        let cancelled = self.cell.look(|record| record.extras.as_mut()?.timers.cancel(timer));
+        let was_armed = cancelled.is_some();
+        drop_quietly(cancelled);
+        was_armed
     }
 
     /// Ends the first incarnation if its `init` is not done. Tells whether it did.
@@ -242,11 +296,13 @@ impl<S: GenServer> Logical<S> {
             claim.fail(stopped());
         }
         let inbox = self.mailbox.end(reason.clone());
-        let (batch, deferred, continues, registration) = self.cell.look(|record| {
+        let (batch, deferred, continues, registration, own) = self.cell.look(|record| {
             let batch = mem::take(&mut record.batch);
-            (batch, record.deferred.end(), mem::take(&mut record.continues), record.registration.take())
+            let own = record.extras.as_mut().map(|extras| extras.own());
+            (batch, record.deferred.end(), mem::take(&mut record.continues), record.registration.take(), own)
         });
         drop(registration);
+        own.into_iter().for_each(Own::end);
         fail_all(deferred, reason);
         let queued: Vec<VecDeque<_>> = [batch].into_iter().chain(inbox).collect();
         queued.into_iter().flatten().for_each(|envelope| envelope.refuse(reason));
@@ -268,13 +324,20 @@ impl<S: GenServer> Logical<S> {
 
     /// Marks the server as over, and tells whoever waits for it.
     pub(crate) fn over(&self, phase: Phase) {
-        let tasks = self.cell.look(|record| {
+        let (tasks, extras, end) = self.cell.look(|record| {
             record.life.phase = phase;
-            mem::take(&mut record.tasks)
+            (mem::take(&mut record.tasks), record.extras.take(), Self::end_of(record))
         });
         let supervisor = self.supervisor.lock().take();
         drop((tasks, supervisor));
         self.ring();
+        if let (Some(extras), Some((reason, _))) = (extras, end) {
+            let Extras { watchers, ties, .. } = *extras;
+            let down = Down { name: self.name.clone(), reason };
+            watchers.into_values().for_each(|watcher| watcher(down.clone()));
+            let peers = ties.into_values().filter_map(|(peer, _)| peer.upgrade());
+            peers.for_each(|peer| peer::ended(&*peer, self.id, down.clone()));
+        }
     }
 
     /// The reason of the logical end and the final state, once it is over.

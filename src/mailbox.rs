@@ -127,6 +127,12 @@ impl<M> Mailbox<M> {
         Ok(())
     }
 
+    /// Wakes the worker if it waits for messages: there is something else to look at.
+    pub(crate) fn wake(&self) {
+        let worker = self.inbox.lock().worker.take();
+        wake_quietly(worker);
+    }
+
     /// Fills the empty `batch` with the oldest messages there are, or leaves a waker for when there are some.
     pub(crate) fn fetch(&self, batch: &mut VecDeque<M>, cx: &Context<'_>) -> Fetched {
         debug_assert!(batch.is_empty(), "the worker fetches only when its batch is done");

@@ -13,9 +13,14 @@ pub struct ServerId(u64);
 
 impl ServerId {
     pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        Self(serial())
     }
+}
+
+/// A number that nothing else in the process has: of a server, a timer, a monitor, a task.
+pub(crate) fn serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl fmt::Display for ServerId {

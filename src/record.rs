@@ -11,20 +11,24 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{task::AbortHandle, time::Instant};
 
 use crate::{
     contain::{Quiet, drop_quietly},
     error::{CallError, StartError},
     exit::{Callback, CrashReport, ExitReason, Place},
+    extras::Extras,
     feed::{Audience, Event, Feed, Nudge},
     gen_server::GenServer,
     job::{After, Job},
+    notice::Notice,
     preserve::{Kept, Snapshot},
     registry::Registration,
     reply::{AnySlot, Claim},
     scope::Said,
+    task::TaskRef,
     tasks::Tasks,
+    timers::Rung,
 };
 
 /// A message of a user, and who waits for its answer.
@@ -32,6 +36,8 @@ pub(crate) enum Envelope<S: GenServer> {
     Call(S::Call, Claim),
     Cast(S::Cast),
     Info(S::Info),
+    /// An `Info` that is yet to be made.
+    Notice(Box<Notice<S::Info>>),
 }
 
 pub(crate) struct Record<S: GenServer> {
@@ -58,6 +64,7 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) counters: Counters,
     pub(crate) registration: Option<Registration>,
     pub(crate) tasks: Tasks,
+    pub(crate) extras: Option<Box<Extras<S>>>,
 }
 
 /// What the callback that said to stop has said besides: its caller hears it after `terminate`, or when the worker ends in
@@ -78,6 +85,8 @@ pub(crate) struct Life {
     pub(crate) phase: Phase,
     /// The last incarnation that began to serve.
     pub(crate) serving: u64,
+    /// The last incarnation that was decided on.
+    pub(crate) announced: u64,
     /// Whether the incarnation that is alive has handled a message.
     pub(crate) proven: bool,
     /// When the last incarnation ended.
@@ -134,11 +143,16 @@ impl<S: GenServer> Record<S> {
             deferred: Deferred::default(),
             feed: Feed::new(listeners),
             fallback,
-            life: Life::default(),
+            life: Life { announced: 1, ..Life::default() },
             counters: Counters::default(),
             registration: None,
             tasks: Tasks::default(),
+            extras: None,
         }
+    }
+
+    pub(crate) fn extras(&mut self) -> &mut Extras<S> {
+        self.extras.get_or_insert_default()
     }
 
     /// Where incarnation `epoch` is now.
@@ -192,13 +206,63 @@ impl<S: GenServer> Record<S> {
             self.opening_continue = false;
             return Some(self.begin(Callback::Continue, None, Job::Continue(next)));
         }
+        let mail_first = self.extras.as_ref().is_some_and(|extras| extras.mail_is_next);
+        let timer = if mail_first { None } else { self.timer() };
+        timer.or_else(|| self.mail())
+    }
+
+    /// Takes a timer that is due, and puts its message in hand. Neither timers nor mail can starve the other (K10): when both
+    /// wait, they take turns.
+    pub(crate) fn timer(&mut self) -> Option<Job<S>> {
+        let extras = self.extras.as_mut()?;
+        // Only who has timers looks at the clock.
+        let rung = extras.timers.next().and_then(|_| extras.timers.fire(Instant::now()))?;
+        extras.mail_is_next = true;
+        let job = match rung {
+            Rung::Once(info) => Job::Timer(info),
+            Rung::Tick(maker) => Job::Tick(maker),
+        };
+        Some(self.message(Callback::Info, None, job))
+    }
+
+    fn mail(&mut self) -> Option<Job<S>> {
         let envelope = self.batch.pop_front()?;
+        if let Some(extras) = &mut self.extras {
+            extras.mail_is_next = false;
+        }
+        Some(match envelope {
+            Envelope::Call(call, claim) => self.message(Callback::Call, Some(claim), Job::Call(call)),
+            Envelope::Cast(cast) => self.message(Callback::Cast, None, Job::Cast(cast)),
+            Envelope::Info(info) => self.message(Callback::Info, None, Job::Info(info)),
+            Envelope::Notice(notice) if !self.extras().wants(&notice) => Job::Void(notice),
+            Envelope::Notice(notice) => self.message(Callback::Info, None, Job::Notice(notice)),
+        })
+    }
+
+    /// Puts a message in hand: whoever waited for none to come waits no more.
+    fn message(&mut self, callback: Callback, claim: Option<Claim>, job: Job<S>) -> Job<S> {
         self.idle_until = None;
         self.counters.messages_in += 1;
-        Some(match envelope {
-            Envelope::Call(call, claim) => self.begin(Callback::Call, Some(claim), Job::Call(call)),
-            Envelope::Cast(cast) => self.begin(Callback::Cast, None, Job::Cast(cast)),
-            Envelope::Info(info) => self.begin(Callback::Info, None, Job::Info(info)),
+        self.begin(callback, claim, job)
+    }
+
+    /// When there is something to do, if nothing comes before.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let timer = self.extras.as_ref().and_then(|extras| extras.timers.next());
+        [self.idle_until, timer].into_iter().flatten().min()
+    }
+
+    /// A task has ended. Tells whether anybody wants to hear of it.
+    pub(crate) fn forget_task(&mut self, task: TaskRef) -> bool {
+        self.extras.as_mut().is_some_and(|extras| extras.tasks.remove(&task).is_some())
+    }
+
+    /// A task was spawned. `false` if it is not wanted any more, or over already.
+    pub(crate) fn note_task(&mut self, task: TaskRef, handle: &AbortHandle) -> bool {
+        let running = self.extras.as_mut().and_then(|extras| extras.tasks.get_mut(&task));
+        running.is_some_and(|running| {
+            running.handle = Some(handle.clone());
+            !running.aborted
         })
     }
 
@@ -276,14 +340,18 @@ impl<S: GenServer> Envelope<S> {
     pub(crate) fn into_cast(self) -> S::Cast {
         match self {
             Self::Cast(cast) => cast,
-            Self::Call(..) | Self::Info(_) => unreachable!("what comes back is what was sent"),
+            Self::Call(..) | Self::Info(_) | Self::Notice(_) => {
+                unreachable!("what comes back is what was sent")
+            }
         }
     }
 
     pub(crate) fn into_info(self) -> S::Info {
         match self {
             Self::Info(info) => info,
-            Self::Call(..) | Self::Cast(_) => unreachable!("what comes back is what was sent"),
+            Self::Call(..) | Self::Cast(_) | Self::Notice(_) => {
+                unreachable!("what comes back is what was sent")
+            }
         }
     }
 
@@ -313,6 +381,11 @@ impl Deferred {
         }
         self.slots.push_back(slot);
         None
+    }
+
+    /// Whether the server has answered everyone: it is over, or as good as.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether there may be any. Looks at two at a time and forgets those that are over: since a callback adds one at most,

@@ -2,24 +2,26 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     ops::Deref,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use crate::{
+    deadlines::later,
     error::{CastError, TrySendError},
     exit::ExitReason,
     gen_server::GenServer,
     logical::Logical,
-    mailbox::{Dismissed, Refused},
+    mailbox::Refused,
+    monitor::{Incarnations, Monitor},
     name::ServerId,
     pending::{Exit, PendingCall, PendingStop},
     preserve::Kept,
     record::{Envelope, Phase},
     reply::Reply,
-    scope,
     sys::Sys,
+    timers::{Rings, Timer, TimerRef},
 };
 
 /// A handle to a logical server. Cheap to clone; valid across all its crashes.
@@ -109,7 +111,10 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// [`CastError`] with the message if the server is over, or about to be.
     pub async fn cast(&self, message: S::Cast) -> Result<(), CastError<S::Cast>> {
-        self.post(Envelope::Cast(message)).await.map_err(|dismissed| CastError(dismissed.message.into_cast()))
+        self.logical
+            .post(Envelope::Cast(message))
+            .await
+            .map_err(|dismissed| CastError(dismissed.message.into_cast()))
     }
 
     /// Sends any other message, as [`cast`](Self::cast) does.
@@ -122,7 +127,10 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// [`CastError`] with the message if the server is over, or about to be.
     pub async fn send(&self, message: S::Info) -> Result<(), CastError<S::Info>> {
-        self.post(Envelope::Info(message)).await.map_err(|dismissed| CastError(dismissed.message.into_info()))
+        self.logical
+            .post(Envelope::Info(message))
+            .await
+            .map_err(|dismissed| CastError(dismissed.message.into_info()))
     }
 
     /// Sends a request without an answer, and never waits.
@@ -144,17 +152,6 @@ impl<S: GenServer> ServerRef<S> {
         self.try_post(Envelope::Info(message), Envelope::into_info)
     }
 
-    async fn post(&self, envelope: Envelope<S>) -> Result<(), Dismissed<Envelope<S>>> {
-        if scope::is_inside(self.logical.id) {
-            // To wait here would be to wait for oneself.
-            return self.logical.mailbox.push_over(envelope);
-        }
-        match self.logical.mailbox.push(envelope)? {
-            None => Ok(()),
-            Some(mut ticket) => poll_fn(|cx| ticket.poll(cx)).await,
-        }
-    }
-
     fn try_post<M>(
         &self,
         envelope: Envelope<S>,
@@ -164,6 +161,18 @@ impl<S: GenServer> ServerRef<S> {
             Refused::Full(envelope) => TrySendError::Full(unwrap(envelope)),
             Refused::Closed(dismissed) => TrySendError::NoProc(unwrap(dismissed.message)),
         })
+    }
+
+    /// Sends `info` to the server after so much time, once: a timer of the logical server, as
+    /// [`Context::send_after`](crate::Context::send_after) arms them, except that it is armed at once. If the server is over it
+    /// does nothing.
+    pub fn send_after(&self, after: Duration, info: S::Info) -> TimerRef {
+        self.logical.arm(later(after), Timer { rings: Rings::Once(info), key: None })
+    }
+
+    /// Cancels a timer of the server, at once. `true`: it was armed, and its message will never be handled.
+    pub fn cancel(&self, timer: TimerRef) -> bool {
+        self.logical.cancel(timer)
     }
 
     /// The last committed snapshot, read without troubling the worker: also while it is busy, crashed or restarting, and
@@ -221,6 +230,32 @@ impl<S: GenServer> ServerRef<S> {
     pub async fn stopped(&self) -> Exit<S> {
         let (reason, state) = self.logical.until(Logical::end_of).await;
         Exit { reason, state }
+    }
+
+    /// The future of its logical end. Registered now, not when it is polled; it tells exactly once, however the server
+    /// ends, and [`NoProc`](ExitReason::NoProc) if that was before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{ExitReason, GenServer, Never, ServerSpec};
+    /// # #[derive(Clone)] struct Quiet;
+    /// # impl GenServer for Quiet { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let server = ServerSpec::new(Quiet, ()).start().await.unwrap();
+    /// let monitor = server.monitor();
+    /// server.kill();
+    /// assert!(matches!(monitor.await.reason, ExitReason::Killed));
+    /// assert!(matches!(server.monitor().await.reason, ExitReason::NoProc));
+    /// # }
+    /// ```
+    pub fn monitor(&self) -> Monitor {
+        Monitor::of(self.logical.clone())
+    }
+
+    /// The incarnations that come after the one that there is now: one for each crash that the server survives.
+    pub fn incarnations(&self) -> Incarnations<S> {
+        Incarnations::of(self.logical.clone())
     }
 
     /// Where it is in its life.
@@ -287,7 +322,7 @@ impl<S: GenServer> ServerRef<S> {
 
     /// A handle whose drop shuts the server down, as its [`shutdown`](crate::ServerSpec::shutdown) has it.
     pub fn into_guard(self) -> ServerGuard<S> {
-        ServerGuard { server: self }
+        ServerGuard { server: Some(self) }
     }
 }
 
@@ -334,20 +369,31 @@ impl<S: GenServer> fmt::Debug for WeakServerRef<S> {
 /// [`shutdown`](crate::ServerSpec::shutdown) has it; it does not wait for the end.
 #[must_use = "dropping it shuts the server down"]
 pub struct ServerGuard<S: GenServer> {
-    server: ServerRef<S>,
+    /// `None` once it is released.
+    server: Option<ServerRef<S>>,
+}
+
+impl<S: GenServer> ServerGuard<S> {
+    /// Lets the server live on, as an owner does that ends in good order and leaves it behind.
+    #[must_use = "to drop the guard itself shuts the server down"]
+    pub fn release(mut self) -> ServerRef<S> {
+        self.server.take().expect("it is released only once")
+    }
 }
 
 impl<S: GenServer> Deref for ServerGuard<S> {
     type Target = ServerRef<S>;
 
     fn deref(&self) -> &ServerRef<S> {
-        &self.server
+        self.server.as_ref().expect("it is released only by value")
     }
 }
 
 impl<S: GenServer> Drop for ServerGuard<S> {
     fn drop(&mut self) {
-        self.server.logical.shut_down();
+        if let Some(server) = &self.server {
+            server.logical.shut_down(ExitReason::Shutdown);
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use crate::{
     gen_server::GenServer,
     listener::Listener,
     logical::Logical,
+    monitor::{Down, Monitor},
     name::ServerId,
+    peer::{self, Peer},
     preserve::Kept,
     record::{Fallback, Phase, Record},
     registry::Registry,
@@ -100,6 +102,19 @@ impl Default for Options {
     }
 }
 
+/// What a user has said by a closure.
+pub(crate) struct Hooks<S: GenServer> {
+    pub(crate) trap_exits: Option<Arc<TrapExits<S>>>,
+}
+
+type TrapExits<S> = dyn Fn(Down) -> <S as GenServer>::Info + Send + Sync;
+
+impl<S: GenServer> Default for Hooks<S> {
+    fn default() -> Self {
+        Self { trap_exits: None }
+    }
+}
+
 impl Options {
     /// Refuses what makes no sense.
     fn check(&self) -> Result<(), StartError> {
@@ -160,6 +175,8 @@ pub struct ServerSpec<S: GenServer> {
     name: Option<(Registry, Arc<str>)>,
     listeners: Vec<Box<dyn Listener<S>>>,
     options: Options,
+    hooks: Hooks<S>,
+    owner: Option<Arc<dyn Peer>>,
 }
 
 impl<S: GenServer> ServerSpec<S> {
@@ -179,7 +196,15 @@ impl<S: GenServer> ServerSpec<S> {
     }
 
     fn with_factory(factory: Factory<S>, state: S::State) -> Self {
-        Self { factory, state, name: None, listeners: Vec::new(), options: Options::default() }
+        Self {
+            factory,
+            state,
+            name: None,
+            listeners: Vec::new(),
+            options: Options::default(),
+            hooks: Hooks::default(),
+            owner: None,
+        }
     }
 
     /// Gives it a name in the [global registry](Registry::global). Defaults to none.
@@ -255,6 +280,57 @@ impl<S: GenServer> ServerSpec<S> {
         self
     }
 
+    /// Has the ends of servers it is linked with, normal ones too, come as an `Info` made by `info` (in the worker), instead of
+    /// ending it. Defaults to ending with them. The counterpart of `Process.flag(:trap_exit, true)`.
+    pub fn trap_exits(mut self, info: impl Fn(Down) -> S::Info + Send + Sync + 'static) -> Self {
+        self.hooks.trap_exits = Some(Arc::new(info));
+        self
+    }
+
+    /// [Starts](Self::start) a server that is [shut down](Self::shutdown) with the same reason when `owner` comes to an abnormal
+    /// end; `terminate` runs. A normal end of the owner does not concern it, nor does its own end concern the owner: use
+    /// [`Context::link`](crate::Context::link) for both ways. Where the owner is a task and not a server, let it hold a
+    /// [`ServerGuard`](crate::ServerGuard).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`start`](Self::start).
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::OwnerGone`] if the owner is over already; otherwise as for [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// As for [`start`](Self::start).
+    #[track_caller]
+    pub fn start_link<T: GenServer>(
+        mut self,
+        owner: &ServerRef<T>,
+    ) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send + use<S, T> {
+        self.owner = Some(owner.logical.clone());
+        self.start()
+    }
+
+    /// [Starts](Self::start) the server, and monitors it from before its `init` is done, so that no end is too early to be told.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`start`](Self::start).
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// As for [`start`](Self::start).
+    #[track_caller]
+    pub fn start_monitor(self) -> impl Future<Output = Result<(ServerRef<S>, Monitor), StartError>> + Send {
+        let started = self.start_with(|logical| Monitor::of(logical.clone()));
+        async move { started.await }
+    }
+
     /// Starts the server on the current runtime, and resolves once `init` is done.
     ///
     /// # Cancel safety
@@ -273,6 +349,15 @@ impl<S: GenServer> ServerSpec<S> {
     /// If it is polled outside a Tokio runtime, or in one without timers (`enable_time`).
     #[track_caller]
     pub fn start(self) -> impl Future<Output = Result<ServerRef<S>, StartError>> + Send {
+        let started = self.start_with(|_| ());
+        async move { started.await.map(|(server, ())| server) }
+    }
+
+    #[track_caller]
+    fn start_with<T: Send>(
+        self,
+        at_birth: impl FnOnce(&Arc<Logical<S>>) -> T + Send,
+    ) -> impl Future<Output = Result<(ServerRef<S>, T), StartError>> + Send {
         let caller = Location::caller();
         async move {
             assert!(
@@ -282,6 +367,7 @@ impl<S: GenServer> ServerSpec<S> {
             // A runtime without timers is refused here, by Tokio's own words, and not by a supervisor that dies of it later.
             drop(tokio::time::sleep(Duration::ZERO));
             let logical = self.spawn()?;
+            let born = at_birth(&logical);
             let abandoned = KillOnDrop(&logical);
             let started = logical.until(|record| match &record.life.phase {
                 Phase::Starting => None,
@@ -290,12 +376,12 @@ impl<S: GenServer> ServerSpec<S> {
             });
             started.await?;
             std::mem::forget(abandoned);
-            Ok(ServerRef::new(logical))
+            Ok((ServerRef::new(logical), born))
         }
     }
 
     fn spawn(self) -> Result<Arc<Logical<S>>, StartError> {
-        let Self { factory, state, name, listeners, options } = self;
+        let Self { factory, state, name, listeners, options, hooks, owner } = self;
         let (factory, mut state, listeners) = (Quiet::new(factory), Quiet::new(state), Quiet::new(listeners));
         options.check()?;
         let id = ServerId::next();
@@ -311,7 +397,11 @@ impl<S: GenServer> ServerSpec<S> {
         };
         let record = Record::new(kept, fallback, listeners);
         let name = name.map(|(_, name)| name);
-        let logical = Arc::new(Logical::new(id, name, options, record));
+        let logical = Arc::new(Logical::new(id, name, options, hooks, record));
+        if let Some(owner) = owner {
+            let server: Arc<dyn Peer> = logical.clone();
+            peer::own(&owner, &server).map_err(|_| StartError::OwnerGone)?;
+        }
         if let Some(registration) = registration {
             registration.points_to(&logical);
             logical.cell.look(|record| record.registration = Some(registration));
@@ -325,7 +415,7 @@ impl<S: GenServer> ServerSpec<S> {
 
 impl<S: GenServer> fmt::Debug for ServerSpec<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { factory: _, state: _, name, listeners, options } = self;
+        let Self { factory: _, state: _, name, listeners, options, hooks: _, owner: _ } = self;
         f.debug_struct("ServerSpec")
             .field("name", &name.as_ref().map(|(_, name)| name))
             .field("listeners", &listeners.len())

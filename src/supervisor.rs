@@ -27,9 +27,10 @@ use crate::{
     job::{End, Job},
     keeper,
     logical::Logical,
-    record::Phase,
+    record::{Phase, Record},
     restart::{Budget, Verdict},
     spec::Poison,
+    task::Running,
     worker,
 };
 
@@ -251,6 +252,10 @@ impl<S: GenServer> Supervisor<S> {
         if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
             claim.fail(CallError::Crashed(report.clone()));
         }
+        let bound = |record: &mut Record<S>, next: u64| {
+            record.extras.as_mut().map_or_else(Vec::new, |extras| extras.abort_bound_to(next - 1))
+        };
+        self.logical.cell.look_at(bound).into_iter().for_each(Running::abort);
         if proven {
             self.barren = 0;
         } else if report.kind() != CrashKind::Kill {
@@ -294,7 +299,12 @@ impl<S: GenServer> Supervisor<S> {
                 return Err(Ok(ExitReason::RestartLimit(report)));
             }
         }
-        Ok(Restart { reason, incarnation: self.logical.cell.look_at(|_, next| next) })
+        let incarnation = self.logical.cell.look_at(|record, next| {
+            record.life.announced = next;
+            next
+        });
+        self.logical.ring();
+        Ok(Restart { reason, incarnation })
     }
 
     async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {

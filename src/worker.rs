@@ -99,12 +99,16 @@ impl<S: GenServer> Worker<S> {
         };
         loop {
             let callback = job.callback();
-            if let Job::Stop(reason) = job {
-                return self.stop(reason, true).await;
-            }
-            let turn = match self.perform(job).await {
-                Ok(next) => self.commit(callback, next),
-                Err(report) => Err(Unkept::Crashed(report)),
+            let turn = match job {
+                Job::Stop(reason) => return self.stop(reason, true).await,
+                Job::Void(unwanted) => {
+                    drop_quietly(unwanted);
+                    Ok(Turn::Next(None))
+                }
+                job => match self.perform(job).await {
+                    Ok(next) => self.commit(callback, next),
+                    Err(report) => Err(Unkept::Crashed(report)),
+                },
             };
             match turn {
                 Ok(Turn::Next(Some(next))) => {
@@ -148,17 +152,21 @@ impl<S: GenServer> Worker<S> {
                 if let Some(job) = record.next_job() {
                     return Ok(job);
                 }
-                match self.logical.mailbox.fetch(&mut record.batch, task) {
-                    Fetched::Messages => return record.next_job().ok_or(None),
-                    Fetched::Closed(reason) => return Ok(Job::Stop(reason)),
-                    Fetched::Nothing => {}
+                let fetched = self.logical.mailbox.fetch(&mut record.batch, task);
+                if let Fetched::Messages = fetched {
+                    return record.next_job().ok_or(None);
                 }
-                let idle_until = record.idle_until;
-                if idle_until.is_some_and(|until| until <= Instant::now()) {
+                if let Some(job) = record.timer() {
+                    return Ok(job);
+                }
+                if let Fetched::Closed(reason) = fetched {
+                    return Ok(Job::Stop(reason));
+                }
+                if record.idle_until.is_some_and(|until| until <= Instant::now()) {
                     record.idle_until = None;
                     return Ok(record.begin(Callback::Timeout, None, Job::Timeout));
                 }
-                Err(idle_until)
+                Err(record.wake_at())
             });
             match taken {
                 Err(fenced) => return Poll::Ready(Err(fenced)),
@@ -173,9 +181,9 @@ impl<S: GenServer> Worker<S> {
         }
     }
 
-    /// A job was taken: if it is a message, a bounded mailbox has room for another.
+    /// A job was taken: if it is mail, a bounded mailbox has room for another.
     fn taken(&self, job: &Job<S>) {
-        if matches!(job, Job::Call(_) | Job::Cast(_) | Job::Info(_)) {
+        if job.is_mail() {
             self.logical.mailbox.taken();
         }
     }
@@ -193,10 +201,15 @@ impl<S: GenServer> Worker<S> {
                 Job::Restarted(why) => server.restarted(&why, state, cx).await,
                 Job::Call(call) => server.handle_call(call, state, cx).await,
                 Job::Cast(cast) => server.handle_cast(cast, state, cx).await,
-                Job::Info(info) => server.handle_info(info, state, cx).await,
+                Job::Info(info) | Job::Timer(info) => server.handle_info(info, state, cx).await,
+                Job::Notice(notice) => server.handle_info(notice.make(), state, cx).await,
+                Job::Tick(maker) => match maker.make() {
+                    Some(info) => server.handle_info(info, state, cx).await,
+                    None => Ok(Next::Wait),
+                },
                 Job::Continue(next) => server.handle_continue(next, state, cx).await,
                 Job::Timeout => server.handle_timeout(state, cx).await,
-                Job::Stop(_) => unreachable!("a stop is not a callback"),
+                Job::Stop(_) | Job::Void(_) => unreachable!("it is not a callback"),
             }
         };
         match InCallback::new(scope, callback).await {
@@ -221,9 +234,10 @@ impl<S: GenServer> Worker<S> {
         let (mut nudge, mut claim, mut calls_are_open) = (Nudge::none(), None, false);
         let go_on = may_go_on();
 
-        let Self { logical, epoch, scope, .. } = self;
+        let Self { logical, epoch, scope, cx, .. } = self;
         let committed = logical.cell.commit(*epoch, |record| {
             record.keep(&mut snapshot, *epoch, callback, &mut nudge);
+            cx.effects.record(record);
             record.counters.replies_out += scope.held();
             record.follow(&mut after, callback);
             let serves = record.went_well(callback, *epoch, &mut nudge);
@@ -240,7 +254,9 @@ impl<S: GenServer> Worker<S> {
             drop_quietly(snapshot);
             return Err(Unkept::Fenced);
         };
+        cx.effects.connect(logical);
         scope.say();
+        cx.effects.carry_out(logical);
 
         // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
         if let Some(claim) = claim {
@@ -320,6 +336,7 @@ impl<S: GenServer> Worker<S> {
             claim.fail(CallError::Crashed(report.clone()));
         }
         self.scope.forget();
+        unheard(&mut self.scope, || self.cx.effects.forget());
         let reason = ExitReason::Crashed(report.clone());
         match report.callback() {
             Callback::Init => return End::NotStarted(StartError::Init(report)),
@@ -332,7 +349,7 @@ impl<S: GenServer> Worker<S> {
         match catch(|| S::State::restore(&kept)) {
             Ok(state) => {
                 let torn = mem::replace(&mut self.state, Quiet::new(state));
-                self.unheard(|| drop(torn));
+                unheard(&mut self.scope, || drop(torn));
             }
             Err(_) => return End::Died { reason, report },
         }
@@ -391,12 +408,6 @@ impl<S: GenServer> Worker<S> {
         Ok(())
     }
 
-    /// Lets go of what an incarnation leaves behind. What that says by its `Drop` is not heard (K4).
-    fn unheard(&mut self, let_go: impl FnOnce()) {
-        let _ = self.scope.enter(let_go);
-        self.scope.forget();
-    }
-
     /// Frees what memory can be freed.
     fn shrink(&mut self) {
         self.alarm = Alarm::default();
@@ -405,6 +416,12 @@ impl<S: GenServer> Worker<S> {
         self.logical.mailbox.shrink();
         self.logical.cell.look(|record| record.batch.shrink_to_fit());
     }
+}
+
+/// Lets go of what an incarnation leaves behind. What that says by its `Drop` is not heard (K4).
+fn unheard(scope: &mut Scope, let_go: impl FnOnce()) {
+    let _ = scope.enter(let_go);
+    scope.forget();
 }
 
 /// Whether this task may take another turn before others get theirs, as any Tokio resource does; if so, it is one turn
@@ -423,11 +440,11 @@ fn may_go_on() -> bool {
 
 impl<S: GenServer> Drop for Worker<S> {
     fn drop(&mut self) {
-        let Self { scope, server, state, .. } = self;
-        let _ = scope.enter(|| {
+        let Self { scope, server, state, cx, .. } = self;
+        unheard(scope, || {
+            cx.effects.forget();
             server.clear();
             state.clear();
         });
-        scope.forget();
     }
 }

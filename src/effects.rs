@@ -1,0 +1,247 @@
+//! What a callback asks of its [`Context`](crate::Context): timers, monitors, links, tasks.
+//!
+//! It is *staged* here and done when the callback commits, so that a callback that crashes has done none of it (G2), and a
+//! fenced incarnation can arm nothing (K4). What stands in the record changes in the same instant as the state
+//! ([`record`](Effects::record)); what concerns others follows once the replies are out ([`carry_out`](Effects::carry_out)).
+
+use std::{
+    collections::HashSet,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    contain::drop_quietly,
+    gen_server::GenServer,
+    logical::Logical,
+    monitor::MonitorRef,
+    peer::{self, Peer, Watcher},
+    record::Record,
+    task::{Running, TaskRef},
+    timers::{Timer, TimerRef},
+};
+
+type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Most callbacks ask for nothing.
+pub(crate) struct Effects<S: GenServer>(Option<Box<Staged<S>>>);
+
+struct Staged<S: GenServer> {
+    /// In the order of their names; `None` where it was cancelled again.
+    armed: Vec<(TimerRef, Option<Arming<S>>)>,
+    cancelled: HashSet<TimerRef>,
+    monitors: Vec<(MonitorRef, Arc<dyn Peer>, Watcher)>,
+    demonitored: Vec<MonitorRef>,
+    tasks: Vec<(TaskRef, Running, Body)>,
+    aborted: Vec<TaskRef>,
+    links: Vec<(Arc<dyn Peer>, bool)>,
+    /// What the record gave back, to be dropped outside its lock (K8).
+    removed: Vec<Timer<S::Info>>,
+    unwatched: Vec<(MonitorRef, Weak<dyn Peer>)>,
+    stopped: Vec<Running>,
+}
+
+struct Arming<S: GenServer> {
+    at: Option<Instant>,
+    timer: Timer<S::Info>,
+}
+
+impl<S: GenServer> Effects<S> {
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    fn staged(&mut self) -> &mut Staged<S> {
+        self.0.get_or_insert_default()
+    }
+
+    // ---- staging
+
+    pub(crate) fn arm(&mut self, at: Option<Instant>, timer: Timer<S::Info>) -> TimerRef {
+        let name = TimerRef::next();
+        self.staged().armed.push((name, Some(Arming { at, timer })));
+        name
+    }
+
+    /// Cancels a timer that was armed by this callback, or one that stands in the record.
+    pub(crate) fn cancel(&mut self, name: TimerRef, is_armed: impl FnOnce() -> bool) -> bool {
+        if let Some(staged) = &mut self.0 {
+            if let Ok(place) = staged.armed.binary_search_by_key(&name, |(name, _)| *name) {
+                let armed = staged.armed[place].1.take();
+                return armed.is_some();
+            }
+            if staged.cancelled.contains(&name) {
+                return false;
+            }
+        }
+        is_armed() && self.staged().cancelled.insert(name)
+    }
+
+    /// The timer of that key that this callback has armed.
+    pub(crate) fn named(&self, key: &str) -> Option<TimerRef> {
+        let armed = self.0.iter().flat_map(|staged| staged.armed.iter().rev());
+        let mut same = armed.filter(|(_, arming)| {
+            arming.as_ref().is_some_and(|arming| arming.timer.key.as_deref() == Some(key))
+        });
+        same.next().map(|(name, _)| *name)
+    }
+
+    pub(crate) fn monitor(
+        &mut self,
+        server: Arc<dyn Peer>,
+        watcher: impl FnOnce(MonitorRef) -> Watcher,
+    ) -> MonitorRef {
+        let name = MonitorRef::next();
+        self.staged().monitors.push((name, server, watcher(name)));
+        name
+    }
+
+    pub(crate) fn demonitor(&mut self, name: MonitorRef, is_set: impl FnOnce() -> bool) -> bool {
+        if let Some(staged) = &mut self.0 {
+            if let Some(place) = staged.monitors.iter().position(|(staged, ..)| *staged == name) {
+                drop(staged.monitors.remove(place));
+                return true;
+            }
+            if staged.demonitored.contains(&name) {
+                return false;
+            }
+        }
+        let set = is_set();
+        if set {
+            self.staged().demonitored.push(name);
+        }
+        set
+    }
+
+    pub(crate) fn spawn<F>(&mut self, running: Running, body: impl FnOnce(TaskRef) -> F) -> TaskRef
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let name = TaskRef::next();
+        self.staged().tasks.push((name, running, Box::pin(body(name))));
+        name
+    }
+
+    pub(crate) fn abort(&mut self, name: TaskRef, is_running: impl FnOnce() -> bool) -> bool {
+        let staged = self.0.as_deref();
+        let asked_for = staged.is_some_and(|staged| staged.tasks.iter().any(|(task, ..)| *task == name));
+        let before = staged.is_some_and(|staged| staged.aborted.contains(&name));
+        let running = !before && (asked_for || is_running());
+        if running {
+            self.staged().aborted.push(name);
+        }
+        running
+    }
+
+    pub(crate) fn link(&mut self, server: Arc<dyn Peer>, linked: bool) {
+        self.staged().links.push((server, linked));
+    }
+
+    /// The callback has crashed: it has asked for nothing.
+    pub(crate) fn forget(&mut self) {
+        drop_quietly(self.0.take());
+    }
+
+    // ---- the commit
+
+    /// Does what concerns the record. Under its lock: no user code runs and nothing of a user's is dropped.
+    pub(crate) fn record(&mut self, record: &mut Record<S>) {
+        let Some(staged) = &mut self.0 else { return };
+        let Staged {
+            armed,
+            cancelled,
+            monitors,
+            demonitored,
+            tasks,
+            aborted,
+            removed,
+            unwatched,
+            stopped,
+            ..
+        } = &mut **staged;
+        let extras = record.extras();
+        removed.extend(cancelled.drain().filter_map(|name| extras.timers.cancel(name)));
+        for (name, arming) in armed.drain(..) {
+            let Some(Arming { at, timer }) = arming else { continue };
+            removed.extend(extras.timers.arm(name, at, timer));
+        }
+        for (name, server, _) in &*monitors {
+            extras.monitors.insert(*name, Arc::downgrade(server));
+        }
+        for name in demonitored.drain(..) {
+            unwatched.extend(extras.monitors.remove(&name).map(|server| (name, server)));
+        }
+        for (name, running, _) in &*tasks {
+            extras.tasks.insert(*name, running.clone());
+        }
+        for name in &*aborted {
+            stopped.extend(extras.abort(*name));
+        }
+    }
+
+    /// Does what concerns other servers: after the commit, and before the replies tell anybody that it was done.
+    pub(crate) fn connect(&mut self, logical: &Arc<Logical<S>>) {
+        let Some(staged) = &mut self.0 else { return };
+        for (name, server, watcher) in staged.monitors.drain(..) {
+            server.watch(name, watcher);
+        }
+        let here: Arc<dyn Peer> = logical.clone();
+        for (there, linked) in staged.links.drain(..) {
+            if linked {
+                peer::link(&here, &there);
+            } else {
+                peer::unlink(&*here, &*there);
+            }
+        }
+    }
+
+    /// Does what may run or drop what is a user's: last.
+    pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
+        let Some(staged) = self.0.take() else { return };
+        let Staged { tasks, aborted, removed, unwatched, stopped, .. } = *staged;
+        removed.into_iter().for_each(drop_quietly);
+        for (name, server) in unwatched {
+            server.upgrade().into_iter().for_each(|server| server.unwatch(name));
+        }
+        stopped.into_iter().for_each(Running::abort);
+        for (name, _, body) in tasks {
+            let handle = tokio::spawn(body).abort_handle();
+            let wanted = logical.cell.look(|record| record.note_task(name, &handle));
+            if !wanted || aborted.contains(&name) {
+                handle.abort();
+            }
+        }
+    }
+}
+
+impl<S: GenServer> Default for Staged<S> {
+    fn default() -> Self {
+        Self {
+            armed: Vec::new(),
+            cancelled: HashSet::new(),
+            monitors: Vec::new(),
+            demonitored: Vec::new(),
+            tasks: Vec::new(),
+            aborted: Vec::new(),
+            links: Vec::new(),
+            removed: Vec::new(),
+            unwatched: Vec::new(),
+            stopped: Vec::new(),
+        }
+    }
+}
+
+impl<S: GenServer> Drop for Effects<S> {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Effects<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effects").field("any", &self.0.is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! What most logical servers have none of: timers, tasks, monitors, links. Part of the record, allocated when first needed.
+
+use std::{collections::HashMap, mem, sync::Weak};
+
+use crate::{
+    contain::drop_quietly,
+    gen_server::GenServer,
+    monitor::MonitorRef,
+    name::ServerId,
+    notice::{Notice, Source},
+    peer::{Peer, Tie, Watcher},
+    task::{Running, TaskRef},
+    timers::Timers,
+};
+
+pub(crate) struct Extras<S: GenServer> {
+    pub(crate) timers: Timers<S::Info>,
+    /// A timer has fired since the last message: if there is mail, it is mail's turn (K10).
+    pub(crate) mail_is_next: bool,
+    pub(crate) tasks: HashMap<TaskRef, Running>,
+    /// The servers it monitors.
+    pub(crate) monitors: HashMap<MonitorRef, Weak<dyn Peer>>,
+    /// Who monitors it.
+    pub(crate) watchers: HashMap<MonitorRef, Watcher>,
+    pub(crate) ties: HashMap<ServerId, (Weak<dyn Peer>, Tie)>,
+}
+
+impl<S: GenServer> Default for Extras<S> {
+    fn default() -> Self {
+        Self {
+            timers: Timers::default(),
+            mail_is_next: false,
+            tasks: HashMap::new(),
+            monitors: HashMap::new(),
+            watchers: HashMap::new(),
+            ties: HashMap::new(),
+        }
+    }
+}
+
+/// What a server has going, and lets go of when it ends.
+pub(crate) struct Own<S: GenServer> {
+    timers: Timers<S::Info>,
+    tasks: HashMap<TaskRef, Running>,
+    monitors: HashMap<MonitorRef, Weak<dyn Peer>>,
+}
+
+impl<S: GenServer> Own<S> {
+    pub(crate) fn end(self) {
+        let Self { timers, tasks, monitors } = self;
+        timers.into_timers().for_each(drop_quietly);
+        tasks.into_values().for_each(Running::abort);
+        for (monitor, server) in monitors {
+            server.upgrade().into_iter().for_each(|server| server.unwatch(monitor));
+        }
+    }
+}
+
+impl<S: GenServer> Extras<S> {
+    /// Takes out what ends with the server; those who are to be told of its end stay.
+    pub(crate) fn own(&mut self) -> Own<S> {
+        Own {
+            timers: mem::take(&mut self.timers),
+            tasks: mem::take(&mut self.tasks),
+            monitors: mem::take(&mut self.monitors),
+        }
+    }
+
+    /// Whether a notice is still wanted, now that its turn has come.
+    pub(crate) fn wants(&mut self, notice: &Notice<S::Info>) -> bool {
+        match notice.source {
+            Source::Monitor(monitor) => self.monitors.remove(&monitor).is_some(),
+            Source::Stream { task, last: true } => self.tasks.remove(&task).is_some(),
+            Source::Stream { task, last: false } => self.tasks.contains_key(&task),
+            Source::User | Source::Link | Source::Task => true,
+        }
+    }
+
+    /// Whether a task can be aborted.
+    pub(crate) fn is_running(&self, task: TaskRef) -> bool {
+        self.tasks.get(&task).is_some_and(|running| !running.aborted)
+    }
+
+    /// Notes that a task is to be aborted. Of a stream nothing is wanted any more.
+    pub(crate) fn abort(&mut self, task: TaskRef) -> Option<Running> {
+        if self.tasks.get(&task)?.is_stream {
+            return self.tasks.remove(&task);
+        }
+        let running = self.tasks.get_mut(&task)?;
+        running.aborted = true;
+        Some(running.clone())
+    }
+
+    /// The tasks that end with incarnation `epoch`.
+    pub(crate) fn abort_bound_to(&mut self, epoch: u64) -> Vec<Running> {
+        let bound = self.tasks.values_mut().filter(|running| running.bound_to == Some(epoch));
+        bound
+            .map(|running| {
+                running.aborted = true;
+                running.clone()
+            })
+            .collect()
+    }
+}

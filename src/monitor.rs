@@ -1,0 +1,154 @@
+//! Being told of the end of a server, and of its incarnations.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+
+use crate::{exit::ExitReason, gen_server::GenServer, logical::Logical, name::serial};
+
+/// Names a monitor: see [`Context::monitor`](crate::Context::monitor).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MonitorRef(u64);
+
+impl MonitorRef {
+    pub(crate) fn next() -> Self {
+        Self(serial())
+    }
+}
+
+/// A server that was monitored is over.
+///
+/// The counterpart of Erlang's `{'DOWN', Ref, process, Pid, Reason}`. It tells of the *logical* end: a crash that is followed
+/// by another incarnation is none.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Down {
+    /// The server's name, if it had one.
+    pub name: Option<Arc<str>>,
+    /// Why it ended; [`NoProc`](ExitReason::NoProc) if it was over before it was monitored.
+    pub reason: ExitReason,
+}
+
+/// The future of a server's end: see [`ServerRef::monitor`](crate::ServerRef::monitor).
+///
+/// # Cancel safety
+///
+/// Dropped, it does not tell any more; nothing else happens.
+#[must_use = "it tells of the end only when awaited"]
+pub struct Monitor(Pin<Box<dyn Future<Output = Down> + Send>>);
+
+impl Monitor {
+    pub(crate) fn of<S: GenServer>(logical: Arc<Logical<S>>) -> Self {
+        let name = logical.name.clone();
+        // Looked at now: what ends after this moment has a reason to tell, however late the future is polled.
+        let gone = logical.cell.look(Logical::end_of).is_some();
+        Self(Box::pin(async move {
+            if gone {
+                return Down { name, reason: ExitReason::NoProc };
+            }
+            let (reason, _) = logical.until(Logical::end_of).await;
+            Down { name, reason }
+        }))
+    }
+}
+
+impl Future for Monitor {
+    type Output = Down;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Down> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").finish_non_exhaustive()
+    }
+}
+
+/// The incarnations of a server as they come: see [`ServerRef::incarnations`](crate::ServerRef::incarnations).
+///
+/// A [`Stream`] of their numbers, with a [`next`](Self::next) of its own for those who use no stream library. However late it
+/// is asked, it skips none: one number for each crash that the server survived.
+#[must_use = "it tells only when asked"]
+pub struct Incarnations<S: GenServer> {
+    logical: Arc<Logical<S>>,
+    seen: u64,
+    next: Option<Pin<Box<dyn Future<Output = Option<u64>> + Send>>>,
+}
+
+impl<S: GenServer> Incarnations<S> {
+    pub(crate) fn of(logical: Arc<Logical<S>>) -> Self {
+        let seen = logical.cell.look(|record| record.life.announced);
+        Self { logical, seen, next: None }
+    }
+
+    /// The number of the next incarnation, as soon as the crash before it is dealt with: the incarnation may not serve yet.
+    /// `None` at the logical end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop at any time: nothing is skipped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{GenServer, Never, ServerSpec};
+    /// # #[derive(Clone)] struct Quiet;
+    /// # impl GenServer for Quiet { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let server = ServerSpec::new(Quiet, ()).start().await.unwrap();
+    /// let mut incarnations = server.incarnations();
+    /// server.kill_worker();
+    /// assert_eq!(incarnations.next().await, Some(2));
+    /// server.kill();
+    /// assert_eq!(incarnations.next().await, None);
+    /// # }
+    /// ```
+    pub async fn next(&mut self) -> Option<u64> {
+        poll_fn(|cx| self.poll_following(cx)).await
+    }
+
+    fn poll_following(&mut self, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        let Self { logical, seen, next } = self;
+        let next_one = next.get_or_insert_with(|| Box::pin(following(logical.clone(), *seen)));
+        let found = ready!(next_one.as_mut().poll(cx));
+        *next = None;
+        *seen = found.unwrap_or(*seen);
+        Poll::Ready(found)
+    }
+}
+
+async fn following<S: GenServer>(logical: Arc<Logical<S>>, seen: u64) -> Option<u64> {
+    let next = logical.until(|record| match record.life.announced {
+        announced if announced > seen => Some(Some(seen + 1)),
+        _ => Logical::end_of(record).map(|_| None),
+    });
+    next.await
+}
+
+impl<S: GenServer> Stream for Incarnations<S> {
+    type Item = u64;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        self.poll_following(cx)
+    }
+}
+
+/// Nothing in it is ever pinned in place.
+impl<S: GenServer> Unpin for Incarnations<S> {}
+
+impl<S: GenServer> fmt::Debug for Incarnations<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incarnations")
+            .field("server", &self.logical.id)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! What servers of different types are to each other: watched, linked, waited for.
+
+use std::sync::{Arc, Weak};
+
+use crate::{
+    exit::ExitReason,
+    gen_server::GenServer,
+    logical::Logical,
+    monitor::{Down, MonitorRef},
+    name::ServerId,
+    notice::{Notice, Source},
+};
+
+/// Who is told when a server is over. Called outside every lock.
+pub(crate) type Watcher = Box<dyn FnOnce(Down) + Send>;
+
+/// What one end of a link does when the other one is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// A link: it ends, too.
+    Both,
+    /// The other one is its owner: it ends, too, but not the other way round.
+    Owner,
+    /// It is the owner of the other one: nothing.
+    Owned,
+}
+
+/// A logical server, whatever its type.
+pub(crate) trait Peer: Send + Sync {
+    fn id(&self) -> ServerId;
+
+    fn name(&self) -> Option<Arc<str>>;
+
+    /// Has `watcher` told of the end, once; at once if that was before.
+    fn watch(&self, monitor: MonitorRef, watcher: Watcher);
+
+    /// Forgets a watcher, if it was not told yet.
+    fn unwatch(&self, monitor: MonitorRef);
+
+    /// Ties it to `peer`. If it is over already, the reason comes back.
+    fn tie(&self, to: ServerId, peer: Weak<dyn Peer>, tie: Tie) -> Result<(), ExitReason>;
+
+    /// Unties it, and gives what the tie was.
+    fn untie(&self, from: ServerId) -> Option<Tie>;
+
+    /// A server it was tied to is over.
+    fn peer_ended(&self, down: Down);
+}
+
+/// Links two servers. Each end is noted for itself: whichever of them ends in between finds, or is found by, the other one.
+/// If one is over already, that counts as its end now.
+pub(crate) fn link(one: &Arc<dyn Peer>, other: &Arc<dyn Peer>) {
+    if let Err(reason) = one.tie(other.id(), Arc::downgrade(other), Tie::Both) {
+        other.peer_ended(Down { name: one.name(), reason });
+    } else if let Err(reason) = other.tie(one.id(), Arc::downgrade(one), Tie::Both) {
+        ended(&**one, other.id(), Down { name: other.name(), reason });
+    }
+}
+
+pub(crate) fn unlink(one: &dyn Peer, other: &dyn Peer) {
+    one.untie(other.id());
+    other.untie(one.id());
+}
+
+/// Makes `owner` the owner of a server that is about to start. If it is over, the reason comes back.
+pub(crate) fn own(owner: &Arc<dyn Peer>, server: &Arc<dyn Peer>) -> Result<(), ExitReason> {
+    server.tie(owner.id(), Arc::downgrade(owner), Tie::Owner)?;
+    owner.tie(server.id(), Arc::downgrade(server), Tie::Owned)
+}
+
+/// Tells `server` that the one it may be tied to is over.
+pub(crate) fn ended(server: &dyn Peer, peer: ServerId, down: Down) {
+    if let Some(Tie::Both | Tie::Owner) = server.untie(peer) {
+        server.peer_ended(down);
+    }
+}
+
+impl<S: GenServer> Peer for Logical<S> {
+    fn id(&self) -> ServerId {
+        self.id
+    }
+
+    fn name(&self) -> Option<Arc<str>> {
+        self.name.clone()
+    }
+
+    fn watch(&self, monitor: MonitorRef, watcher: Watcher) {
+        let late = self.cell.look(|record| match Self::end_of(record) {
+            Some(_) => Some(watcher),
+            None => {
+                record.extras().watchers.insert(monitor, watcher);
+                None
+            }
+        });
+        if let Some(watcher) = late {
+            watcher(Down { name: self.name.clone(), reason: ExitReason::NoProc });
+        }
+    }
+
+    fn unwatch(&self, monitor: MonitorRef) {
+        let watcher = self.cell.look(|record| record.extras.as_mut()?.watchers.remove(&monitor));
+        drop(watcher);
+    }
+
+    fn tie(&self, to: ServerId, peer: Weak<dyn Peer>, tie: Tie) -> Result<(), ExitReason> {
+        self.cell.look(|record| {
+            if let Some((reason, _)) = Self::end_of(record) {
+                return Err(reason);
+            }
+            let ties = &mut record.extras().ties;
+            let stronger = match ties.get(&to) {
+                Some((_, before)) if *before != tie => Tie::Both,
+                _ => tie,
+            };
+            ties.insert(to, (peer, stronger));
+            Ok(())
+        })
+    }
+
+    fn untie(&self, from: ServerId) -> Option<Tie> {
+        let (peer, tie) = self.cell.look(|record| record.extras.as_mut()?.ties.remove(&from))?;
+        drop(peer);
+        Some(tie)
+    }
+
+    fn peer_ended(&self, down: Down) {
+        if let Some(trap) = self.hooks.trap_exits.clone() {
+            self.notify(Notice::new(Source::Link, move || trap(down)));
+        } else if down.reason.is_abnormal() {
+            self.shut_down(down.reason);
+        }
+    }
+}
