@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures_core::Stream;
+use futures_util::Stream;
 use tokio::time::Instant;
 
 use crate::{
@@ -74,11 +74,13 @@ pub struct Context<S: GenServer> {
     incarnation: u64,
     pub(crate) version: u64,
     pub(crate) effects: Effects<S>,
+    /// Whether the callback wants the state to be committed.
+    pub(crate) commit: bool,
 }
 
 impl<S: GenServer> Context<S> {
     pub(crate) fn new(logical: Arc<Logical<S>>, incarnation: u64, version: u64) -> Self {
-        Self { logical, incarnation, version, effects: Effects::none() }
+        Self { logical, incarnation, version, effects: Effects::none(), commit: false }
     }
 
     /// A handle to this server, for others. Calling it from here is [`CallError::CallingSelf`](crate::CallError::CallingSelf).
@@ -97,6 +99,11 @@ impl<S: GenServer> Context<S> {
     /// The version of the state this callback began with: how many commits have changed it.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Commits the state with the end of this callback, whatever the [policy](crate::CommitPolicy), if it returns `Ok`.
+    pub fn commit(&mut self) {
+        self.commit = true;
     }
 
     // ---- timers
@@ -235,7 +242,7 @@ impl<S: GenServer> Context<S> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let Self { logical, incarnation, version, effects } = self;
+        let Self { logical, incarnation, version, effects, .. } = self;
         let place = Place { callback: Callback::Task, incarnation: *incarnation, version: *version };
         effects.spawn(running, |name| task::run(logical, name, place, future, info))
     }
@@ -320,7 +327,7 @@ fn in_record<S: GenServer>(logical: &Logical<S>, look: impl FnOnce(&Extras<S>) -
 
 impl<S: GenServer> fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { logical, incarnation, version, effects: _ } = self;
+        let Self { logical, incarnation, version, effects: _, commit: _ } = self;
         f.debug_struct("Context")
             .field("server", &logical.id)
             .field("incarnation", incarnation)

@@ -32,6 +32,22 @@ pub enum CallError {
     /// A callback called its own server, which could only ever time out.
     #[error("a server cannot call itself")]
     CallingSelf,
+    /// The bounded mailbox had no room: the request was [refused](crate::WhenFull::Refuse), or it gave way to a
+    /// [newer](crate::WhenFull::DropOldest) one. It has not run.
+    #[error("the mailbox is full")]
+    Full,
+    /// The callbacks of several servers wait for each other's answers, and this call has closed the circle: it could only
+    /// ever time out. The request has not run.
+    #[error("a deadlock: {}", circle(cycle))]
+    Deadlock {
+        /// The servers by name (or number), in the order in which they call, the one that made this call first.
+        cycle: Vec<String>,
+    },
+}
+
+fn circle(cycle: &[String]) -> String {
+    let back = cycle.first().map(String::as_str);
+    cycle.iter().map(String::as_str).chain(back).collect::<Vec<_>>().join(" → ")
 }
 
 impl CallError {
@@ -41,13 +57,14 @@ impl CallError {
     /// callback ran and was rolled back: nothing is in the state, but effects on the outside world may have happened.
     pub fn may_have_run(&self) -> bool {
         match self {
-            Self::NoProc | Self::CallingSelf => false,
+            Self::NoProc | Self::CallingSelf | Self::Full | Self::Deadlock { .. } => false,
             Self::Timeout | Self::Crashed(_) | Self::Stopped(_) | Self::NoReply => true,
         }
     }
 }
 
-/// The server is over, or about to be: the message was not taken, and here it is back.
+/// The message was not taken, and here it is back: the server is over, or about to be, or its full mailbox
+/// [refuses](crate::WhenFull::Refuse) it.
 ///
 /// Of [`cast`](crate::ServerRef::cast) and [`send`](crate::ServerRef::send).
 #[expect(clippy::exhaustive_structs, reason = "a message and nothing else, as in tokio's SendError")]
@@ -61,7 +78,7 @@ impl<M> fmt::Debug for CastError<M> {
 
 impl<M> fmt::Display for CastError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no such server")
+        f.write_str("the message was not taken: no such server, or its mailbox is full and refuses it")
     }
 }
 
@@ -126,9 +143,18 @@ pub enum StopError {
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum SysError {
-    /// The server is over.
+    /// The server is over, or about to be.
     #[error("no such server")]
     NoProc,
+    /// The server did not get to it within 5 s; it will not be done any more, unless it had been begun.
+    #[error("no answer in time")]
+    Timeout,
+    /// A callback asked its own server for what only happens between callbacks.
+    #[error("a server cannot wait for itself")]
+    CallingSelf,
+    /// What was to be done to the state panicked or failed: nothing has changed. Or the worker was killed in the middle of it.
+    #[error("it crashed: {0}")]
+    Crashed(CrashReport),
 }
 
 /// Why a server did not start. Nothing of it is left, its name is free.

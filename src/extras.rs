@@ -1,14 +1,20 @@
 //! What most logical servers have none of: timers, tasks, monitors, links. Part of the record, allocated when first needed.
 
-use std::{collections::HashMap, mem, sync::Weak};
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    sync::Weak,
+};
 
 use crate::{
     contain::drop_quietly,
+    dead_letter::Again,
     gen_server::GenServer,
     monitor::MonitorRef,
     name::ServerId,
     notice::{Notice, Source},
     peer::{Peer, Tie, Watcher},
+    request::Request,
     task::{Running, TaskRef},
     timers::Timers,
 };
@@ -23,6 +29,10 @@ pub(crate) struct Extras<S: GenServer> {
     /// Who monitors it.
     pub(crate) watchers: HashMap<MonitorRef, Watcher>,
     pub(crate) ties: HashMap<ServerId, (Weak<dyn Peer>, Tie)>,
+    /// What is asked of the worker itself.
+    pub(crate) requests: VecDeque<Request<S>>,
+    /// Messages whose callback crashed and that are run again before any other.
+    pub(crate) again: VecDeque<Again<S>>,
 }
 
 impl<S: GenServer> Default for Extras<S> {
@@ -34,6 +44,8 @@ impl<S: GenServer> Default for Extras<S> {
             monitors: HashMap::new(),
             watchers: HashMap::new(),
             ties: HashMap::new(),
+            requests: VecDeque::new(),
+            again: VecDeque::new(),
         }
     }
 }
@@ -43,16 +55,21 @@ pub(crate) struct Own<S: GenServer> {
     timers: Timers<S::Info>,
     tasks: HashMap<TaskRef, Running>,
     monitors: HashMap<MonitorRef, Weak<dyn Peer>>,
+    requests: VecDeque<Request<S>>,
+    again: VecDeque<Again<S>>,
 }
 
 impl<S: GenServer> Own<S> {
-    pub(crate) fn end(self) {
-        let Self { timers, tasks, monitors } = self;
+    /// Gives back the messages that are not run again now.
+    pub(crate) fn end(self) -> VecDeque<Again<S>> {
+        let Self { timers, tasks, monitors, requests, again } = self;
+        drop_quietly(requests);
         timers.into_timers().for_each(drop_quietly);
         tasks.into_values().for_each(Running::abort);
         for (monitor, server) in monitors {
             server.upgrade().into_iter().for_each(|server| server.unwatch(monitor));
         }
+        again
     }
 }
 
@@ -63,6 +80,8 @@ impl<S: GenServer> Extras<S> {
             timers: mem::take(&mut self.timers),
             tasks: mem::take(&mut self.tasks),
             monitors: mem::take(&mut self.monitors),
+            requests: mem::take(&mut self.requests),
+            again: mem::take(&mut self.again),
         }
     }
 

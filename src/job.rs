@@ -7,11 +7,13 @@ use tokio::time::Instant;
 use crate::{
     cell::Fenced,
     contain::Quiet,
+    dead_letter::Message,
     deadlines::later,
     error::StartError,
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     gen_server::{GenServer, Next, Restart},
     notice::Notice,
+    request::Wish,
     timers::Maker,
 };
 
@@ -42,8 +44,11 @@ pub(crate) enum Job<S: GenServer> {
     Notice(Box<Notice<S::Info>>),
     /// A notice that nobody wants any more.
     Void(Box<Notice<S::Info>>),
+    /// A message that was run before.
+    Again(Message<S>),
     Continue(S::Continue),
     Timeout,
+    System(Wish<S>),
     Stop(ExitReason),
 }
 
@@ -110,6 +115,8 @@ impl<S: GenServer> Job<S> {
             Self::Call(_) => Callback::Call,
             Self::Cast(_) => Callback::Cast,
             Self::Info(_) | Self::Timer(_) | Self::Tick(_) | Self::Notice(_) => Callback::Info,
+            Self::Again(message) => message.callback(),
+            Self::System(_) => Callback::System,
             Self::Void(_) => Callback::Idle,
             Self::Continue(_) => Callback::Continue,
             Self::Timeout => Callback::Timeout,

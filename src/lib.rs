@@ -97,7 +97,9 @@ mod cell;
 pub mod chaos;
 mod contain;
 mod context;
+mod dead_letter;
 mod deadlines;
+mod debug;
 mod effects;
 mod error;
 mod exit;
@@ -115,9 +117,12 @@ mod notice;
 mod peer;
 mod pending;
 mod preserve;
+mod recipient;
 mod record;
 mod registry;
 mod reply;
+mod request;
+mod requests;
 mod restart;
 mod scope;
 mod server_ref;
@@ -128,10 +133,13 @@ mod sys;
 mod task;
 mod tasks;
 mod timers;
+mod waits;
 mod worker;
 
 pub use crate::{
     context::Context,
+    dead_letter::{DeadLetter, DeadLetterReason, Message, Redelivery},
+    debug::SysEvent,
     error::{CallError, CastError, StartError, StopError, SysError, TrySendError, WhereisError},
     exit::{Callback, Crash, CrashKind, CrashReport, ExitReason},
     gen_server::{GenServer, Never, Next, Outcome, Restart},
@@ -140,12 +148,14 @@ pub use crate::{
     name::ServerId,
     pending::{Exit, PendingCall, PendingStop},
     preserve::{Kept, Preserve, Snapshot, StateMut},
+    recipient::Recipient,
     registry::Registry,
     reply::Reply,
+    requests::{MultiCall, Requests, multi_call},
     restart::Backoff,
     server_ref::{ServerGuard, ServerRef, Status, WeakServerRef},
-    spec::{Mailbox, Poison, ServerSpec, Shutdown},
-    sys::{Statistics, Sys},
+    spec::{CommitPolicy, Mailbox, Poison, ServerSpec, Shutdown, WhenFull},
+    sys::{Statistics, StatusReport, Sys},
     task::TaskRef,
     timers::TimerRef,
 };

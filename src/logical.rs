@@ -40,24 +40,27 @@ use crate::{
     bell::Bell,
     cell::Cell,
     contain::drop_quietly,
+    dead_letter::{Again, DeadLetterReason},
     deadlines::{DeadlineKey, Deadlines, comes, later},
+    debug,
     error::{CallError, StartError},
     exit::{CrashKind, CrashReport, ExitReason},
     extras::{Extras, Own},
     feed::{Event, Nudge},
     gen_server::GenServer,
-    mailbox::{Dismissed, Mailbox},
+    mailbox::{Mailbox, Refused, Ticket},
     monitor::Down,
-    name::ServerId,
+    name::{Label, ServerId},
     notice::Notice,
     peer,
     preserve::Kept,
-    record::{Envelope, Parting, Phase, Record},
+    record::{Envelope, InHand, Parting, Phase, Record},
     reply::{AnySlot, Caller, Claim},
-    scope,
-    spec::{Hooks, Options, Shutdown},
+    scope::{self, Place},
+    spec::{Hooks, Options, Shutdown, WhenFull},
     sync::Mutex,
     timers::{Timer, TimerRef},
+    waits::{self, Waits},
 };
 
 /// K11: all of it outlives workers and keepers.
@@ -69,6 +72,7 @@ pub(crate) struct Logical<S: GenServer> {
     pub(crate) mailbox: Mailbox<Envelope<S>>,
     pub(crate) cell: Cell<Record<S>>,
     deadlines: Mutex<Deadlines>,
+    pub(crate) waits: Waits,
     /// Wakes the supervisor for an order or an earlier deadline.
     supervisor: Mutex<Option<Waker>>,
     /// Rings when the server serves, serves again, or is over.
@@ -85,20 +89,25 @@ impl<S: GenServer> Logical<S> {
     ) -> Self {
         Self {
             id,
+            mailbox: Mailbox::new(
+                Label { id, name: name.clone() },
+                options.mailbox.capacity,
+                options.mailbox.mark(),
+            ),
             name,
-            mailbox: Mailbox::new(options.capacity),
             options,
             hooks,
             cell: Cell::new(record),
             deadlines: Mutex::new(Deadlines::default()),
+            waits: Waits::default(),
             supervisor: Mutex::new(None),
             bell: Bell::new(),
         }
     }
 
-    /// Its name, or its number where it has none: for logs.
-    pub(crate) fn label(&self) -> impl fmt::Display {
-        self.name.clone().unwrap_or_else(|| self.id.to_string().into())
+    /// For logs and errors.
+    pub(crate) fn label(&self) -> Label {
+        Label { id: self.id, name: self.name.clone() }
     }
 
     // ---- from outside
@@ -121,6 +130,9 @@ impl<S: GenServer> Logical<S> {
     /// Takes no messages any more; once those that are queued are handled, the server ends with `reason`.
     pub(crate) fn stop(&self, reason: ExitReason) {
         self.mailbox.close(reason);
+        // A suspended server handles what is queued, too, before it ends.
+        self.cell.look(|record| record.life.suspended = false);
+        self.mailbox.wake();
         self.wake_supervisor();
     }
 
@@ -137,15 +149,51 @@ impl<S: GenServer> Logical<S> {
         self.stop(reason);
     }
 
-    /// Queues a message; waits for room, unless a callback of the server itself sends it: it would wait for itself.
-    pub(crate) async fn post(&self, envelope: Envelope<S>) -> Result<(), Dismissed<Envelope<S>>> {
-        if scope::is_inside(self.id) {
-            return self.mailbox.push_over(envelope);
+    /// Queues a message, or stands in line for room: then the ticket queues it.
+    pub(crate) fn push(
+        &self,
+        envelope: Envelope<S>,
+    ) -> Result<Option<Ticket<'_, Envelope<S>>>, Refused<Envelope<S>>> {
+        match self.options.mailbox.when_full {
+            WhenFull::Wait => self.mailbox.push(envelope).map_err(Refused::Closed),
+            WhenFull::Refuse | WhenFull::DropOldest => self.try_push(envelope).map(|()| None),
         }
-        match self.mailbox.push(envelope)? {
-            None => Ok(()),
-            Some(mut ticket) => poll_fn(|cx| ticket.poll(cx)).await,
+    }
+
+    /// Queues a message, and never waits.
+    pub(crate) fn try_push(&self, envelope: Envelope<S>) -> Result<(), Refused<Envelope<S>>> {
+        let envelope = match self.mailbox.try_push(envelope) {
+            Err(Refused::Full(envelope)) if self.options.mailbox.when_full == WhenFull::DropOldest => {
+                envelope
+            }
+            other => return other,
+        };
+        let push_out =
+            |record: &mut Record<S>| self.mailbox.push_out(&mut record.batch, envelope, Envelope::is_mail);
+        let oldest = self.cell.look(push_out).map_err(Refused::Closed)?;
+        if let Some(oldest) = oldest {
+            oldest.bury(self.hooks.dead_letters.as_ref(), CallError::Full, || DeadLetterReason::Overflow);
         }
+        Ok(())
+    }
+
+    /// Queues a message, and waits for room; but not for a circle of full mailboxes, of which this one may be the only one:
+    /// nobody in it would ever make room.
+    pub(crate) async fn post(self: &Arc<Self>, envelope: Envelope<S>) -> Result<(), Envelope<S>> {
+        let place = scope::place(self.id);
+        if let Place::Inside = place {
+            return self.mailbox.push_over(envelope).map_err(|dismissed| dismissed.message);
+        }
+        let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
+        let waiting = match place {
+            Place::Elsewhere(callback) => Some(waits::begin(callback, self.clone(), None)),
+            Place::Outside | Place::Inside => None,
+        };
+        let queued = match waiting {
+            Some(Err(_)) => self.mailbox.push_over(ticket.leave()),
+            Some(Ok(_)) | None => poll_fn(|cx| ticket.poll(cx)).await,
+        };
+        queued.map_err(|dismissed| dismissed.message)
     }
 
     /// Queues a notice, which never waits.
@@ -202,11 +250,49 @@ impl<S: GenServer> Logical<S> {
         });
         let Some(((in_hand, parting), report)) = ended else { return false };
         self.part(parting);
-        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
-            claim.fail(answer(report));
-        }
+        let error = answer(report.clone());
+        self.left(in_hand, &report, error);
         self.wake_supervisor();
         true
+    }
+
+    /// Sees off what a callback that crashed had in hand: its message is run again if that is wanted, or its caller is told
+    /// (K7).
+    pub(crate) fn left(&self, in_hand: Option<InHand<S>>, report: &CrashReport, error: CallError) {
+        let Some(InHand { claim, copy, runs, .. }) = in_hand else { return };
+        let crashed = matches!(error, CallError::Crashed(_));
+        let (Some(message), Some(copies), true) = (copy, &self.hooks.copies, crashed) else {
+            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
+            return;
+        };
+        let again = Again { message, claim, runs: runs + 1 };
+        let late = if runs < copies.max { self.run_again(again) } else { Some(again) };
+        if let Some(Again { message, claim, .. }) = late {
+            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
+            message.bury(self.hooks.dead_letters.as_ref(), || DeadLetterReason::Crashed(report.clone()));
+        }
+    }
+
+    /// Has a message run before all that are queued, unless the server has seen those off already.
+    pub(crate) fn run_again(&self, again: Again<S>) -> Option<Again<S>> {
+        self.cell.look(|record| {
+            if record.deferred.ended() {
+                return Some(again);
+            }
+            record.extras().again.push_back(again);
+            None
+        })
+    }
+
+    /// Removes a debug hook. Tells whether there was one.
+    pub(crate) fn remove_hook(&self, id: &str) -> bool {
+        let mut before = None;
+        self.cell.look(|record| {
+            let Some(hooks) = record.debug.take_if(|hooks| hooks.has(id)) else { return };
+            record.debug = debug::Hooks::clone(&hooks).without(id).map(Arc::new);
+            before = Some(hooks);
+        });
+        before.is_some()
     }
 
     /// Says what a committed stop has said, and leaves its caller to be answered later if it has no answer yet.
@@ -295,6 +381,8 @@ impl<S: GenServer> Logical<S> {
         if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
             claim.fail(stopped());
         }
+        let hook = self.hooks.dead_letters.as_ref();
+        let ended = || DeadLetterReason::Ended(reason.clone());
         let inbox = self.mailbox.end(reason.clone());
         let (batch, deferred, continues, registration, own) = self.cell.look(|record| {
             let batch = mem::take(&mut record.batch);
@@ -302,10 +390,13 @@ impl<S: GenServer> Logical<S> {
             (batch, record.deferred.end(), mem::take(&mut record.continues), record.registration.take(), own)
         });
         drop(registration);
-        own.into_iter().for_each(Own::end);
+        for Again { message, claim, .. } in own.into_iter().flat_map(Own::end) {
+            claim.into_iter().for_each(|claim| claim.fail(stopped()));
+            message.bury(hook, ended);
+        }
         fail_all(deferred, reason);
         let queued: Vec<VecDeque<_>> = [batch].into_iter().chain(inbox).collect();
-        queued.into_iter().flatten().for_each(|envelope| envelope.refuse(reason));
+        queued.into_iter().flatten().for_each(|envelope| envelope.bury(hook, stopped(), ended));
         continues.into_iter().for_each(drop_quietly);
     }
 

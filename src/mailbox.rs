@@ -15,7 +15,12 @@ use std::{
 
 use self::line::Line;
 pub(crate) use self::line::Ticket;
-use crate::{contain::wake_quietly, exit::ExitReason, sync::Mutex};
+use crate::{
+    contain::wake_quietly,
+    exit::ExitReason,
+    name::Label,
+    sync::{Mutex, MutexGuard},
+};
 
 mod line;
 
@@ -23,8 +28,11 @@ mod line;
 const SEGMENT: usize = 1024;
 
 pub(crate) struct Mailbox<M> {
+    owner: Label,
     /// How many messages may be queued; `None`: any number.
     capacity: Option<usize>,
+    /// With how many of them this is logged.
+    high_water: usize,
     inbox: Mutex<Inbox<M>>,
 }
 
@@ -37,6 +45,8 @@ struct Inbox<M> {
     queued: usize,
     /// Bounded only: senders who wait for room.
     line: Line,
+    /// Whether the high-water mark was reached, and the length has not fallen to half of it since.
+    high: bool,
     worker: Option<Waker>,
     intake: Intake,
 }
@@ -57,6 +67,14 @@ pub(crate) enum Refused<M> {
     Closed(Dismissed<M>),
 }
 
+impl<M> Refused<M> {
+    pub(crate) fn into_message(self) -> M {
+        match self {
+            Self::Full(message) | Self::Closed(Dismissed { message, .. }) => message,
+        }
+    }
+}
+
 /// A message that never will be taken, and why.
 pub(crate) struct Dismissed<M> {
     pub(crate) message: M,
@@ -75,16 +93,17 @@ pub(crate) enum Fetched {
 }
 
 impl<M> Mailbox<M> {
-    pub(crate) fn new(capacity: Option<usize>) -> Self {
+    pub(crate) fn new(owner: Label, capacity: Option<usize>, high_water: usize) -> Self {
         let inbox = Inbox {
             full: VecDeque::new(),
             filling: VecDeque::new(),
             queued: 0,
             line: Line::default(),
+            high: false,
             worker: None,
             intake: Intake::Open,
         };
-        Self { capacity, inbox: Mutex::new(inbox) }
+        Self { owner, capacity, high_water, inbox: Mutex::new(inbox) }
     }
 
     /// Queues a message if there is room and nobody waits for it.
@@ -120,11 +139,52 @@ impl<M> Mailbox<M> {
             }
             inbox.queued += 1;
         }
-        inbox.append(message);
+        self.append(inbox, message);
+        Ok(())
+    }
+
+    /// Queues a message; if there is no room, in the place of the oldest that `may` go. The `batch` is older than the inbox.
+    pub(crate) fn push_out(
+        &self,
+        batch: &mut VecDeque<M>,
+        message: M,
+        may: impl Fn(&M) -> bool,
+    ) -> Result<Option<M>, Dismissed<M>> {
+        let mut inbox = self.inbox.lock();
+        if !matches!(inbox.intake, Intake::Open) {
+            return Err(Dismissed { message, intake: inbox.intake.clone() });
+        }
+        let mut oldest = None;
+        if self.capacity.is_some_and(|capacity| inbox.queued >= capacity) {
+            let Inbox { full, filling, .. } = &mut *inbox;
+            oldest = [batch].into_iter().chain(full).chain([filling]).find_map(|queue| {
+                let place = queue.iter().position(&may)?;
+                queue.remove(place)
+            });
+        }
+        if oldest.is_none() {
+            inbox.queued += 1;
+        }
+        self.append(inbox, message);
+        Ok(oldest)
+    }
+
+    /// Puts a message in, and tells who is to know.
+    fn append(&self, mut inbox: MutexGuard<'_, Inbox<M>>, message: M) {
+        inbox.filling.push_back(message);
+        if inbox.filling.len() == SEGMENT {
+            let segment = mem::take(&mut inbox.filling);
+            inbox.full.push_back(segment);
+        }
+        let length = inbox.length(self.capacity);
+        let crossed = !inbox.high && length >= self.high_water;
+        inbox.high |= crossed;
         let worker = inbox.worker.take();
         drop(inbox);
         wake_quietly(worker);
-        Ok(())
+        if crossed {
+            tracing::warn!(server = %self.owner, queued = length, "the mailbox has reached its high-water mark");
+        }
     }
 
     /// Wakes the worker if it waits for messages: there is something else to look at.
@@ -139,19 +199,23 @@ impl<M> Mailbox<M> {
         let mut inbox = self.inbox.lock();
         if let Some(oldest) = inbox.full.pop_front() {
             *batch = oldest;
-            return Fetched::Messages;
-        }
-        if !inbox.filling.is_empty() {
+        } else if !inbox.filling.is_empty() {
             mem::swap(batch, &mut inbox.filling);
+        }
+        inbox.ebb(self.capacity, self.high_water);
+        if !batch.is_empty() {
             return Fetched::Messages;
         }
         if let Intake::Closing(reason) = &inbox.intake {
             return Fetched::Closed(reason.clone());
         }
-        if !inbox.worker.as_ref().is_some_and(|worker| worker.will_wake(cx.waker())) {
-            inbox.worker = Some(cx.waker().clone());
-        }
+        inbox.listen(cx);
         Fetched::Nothing
+    }
+
+    /// Leaves a waker for when there is something to look at, and takes nothing.
+    pub(crate) fn listen(&self, cx: &Context<'_>) {
+        self.inbox.lock().listen(cx);
     }
 
     /// One message has left the batch: in a bounded mailbox the first in line may take its place.
@@ -165,6 +229,7 @@ impl<M> Mailbox<M> {
     fn make_room(&self) {
         let mut inbox = self.inbox.lock();
         inbox.queued -= 1;
+        inbox.ebb(self.capacity, self.high_water);
         let promised = inbox.promise(self.capacity);
         drop(inbox);
         promised.into_iter().for_each(wake_quietly);
@@ -201,7 +266,7 @@ impl<M> Mailbox<M> {
     /// How many messages are queued beside the batch.
     pub(crate) fn len(&self) -> usize {
         let inbox = self.inbox.lock();
-        inbox.full.len() * SEGMENT + inbox.filling.len()
+        inbox.full.iter().map(VecDeque::len).sum::<usize>() + inbox.filling.len()
     }
 
     /// The reason the server will end with once what is queued is handled, if it was told to.
@@ -217,6 +282,13 @@ impl<M> Mailbox<M> {
     }
 }
 
+#[cfg(test)]
+impl<M> Mailbox<M> {
+    fn of(capacity: Option<usize>) -> Self {
+        Self::new(Label { id: crate::name::ServerId::next(), name: None }, capacity, usize::MAX)
+    }
+}
+
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("capacity", &self.capacity).finish_non_exhaustive()
@@ -224,10 +296,19 @@ impl<M> fmt::Debug for Mailbox<M> {
 }
 
 impl<M> Inbox<M> {
-    fn append(&mut self, message: M) {
-        self.filling.push_back(message);
-        if self.filling.len() == SEGMENT {
-            self.full.push_back(mem::take(&mut self.filling));
+    /// How many messages are queued. Of a mailbox without bounds nobody counts those of the batch.
+    fn length(&self, capacity: Option<usize>) -> usize {
+        if capacity.is_some() { self.queued } else { self.full.len() * SEGMENT + self.filling.len() }
+    }
+
+    /// Messages have left: below half of the high-water mark it may be reached anew.
+    fn ebb(&mut self, capacity: Option<usize>, high_water: usize) {
+        self.high &= self.length(capacity) > high_water / 2;
+    }
+
+    fn listen(&mut self, cx: &Context<'_>) {
+        if !self.worker.as_ref().is_some_and(|worker| worker.will_wake(cx.waker())) {
+            self.worker = Some(cx.waker().clone());
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_core::Stream;
+use futures_util::Stream;
 
 use crate::{exit::ExitReason, gen_server::GenServer, logical::Logical, name::serial};
 

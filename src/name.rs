@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// The number of a logical server, unique within the process and never used again.
@@ -26,5 +29,21 @@ pub(crate) fn serial() -> u64 {
 impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
+    }
+}
+
+/// What a server is called in logs and errors: its name, or its number where it has none.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub(crate) id: ServerId,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => self.id.fmt(f),
+        }
     }
 }

@@ -42,6 +42,11 @@ impl<I> Notice<I> {
         Box::new(Self { source, make: Box::new(make), _permit: Some(permit) })
     }
 
+    /// Whether a user has sent it, so that it counts as mail like any other.
+    pub(crate) fn is_mail(&self) -> bool {
+        self.source == Source::User
+    }
+
     /// The `Info` of it. User code.
     pub(crate) fn make(self) -> I {
         (self.make)()

@@ -7,8 +7,9 @@ use crate::{
     gen_server::GenServer,
     logical::Logical,
     monitor::{Down, MonitorRef},
-    name::ServerId,
+    name::{Label, ServerId},
     notice::{Notice, Source},
+    waits::Wait,
 };
 
 /// Who is told when a server is over. Called outside every lock.
@@ -31,6 +32,8 @@ pub(crate) trait Peer: Send + Sync {
 
     fn name(&self) -> Option<Arc<str>>;
 
+    fn label(&self) -> Label;
+
     /// Has `watcher` told of the end, once; at once if that was before.
     fn watch(&self, monitor: MonitorRef, watcher: Watcher);
 
@@ -45,6 +48,13 @@ pub(crate) trait Peer: Send + Sync {
 
     /// A server it was tied to is over.
     fn peer_ended(&self, down: Down);
+
+    /// What its callback waits for.
+    fn waits_for(&self) -> Vec<Arc<dyn Peer>>;
+
+    fn note_wait(&self, wait: Wait);
+
+    fn forget_wait(&self, number: u64);
 }
 
 /// Links two servers. Each end is noted for itself: whichever of them ends in between finds, or is found by, the other one.
@@ -82,6 +92,10 @@ impl<S: GenServer> Peer for Logical<S> {
 
     fn name(&self) -> Option<Arc<str>> {
         self.name.clone()
+    }
+
+    fn label(&self) -> Label {
+        Self::label(self)
     }
 
     fn watch(&self, monitor: MonitorRef, watcher: Watcher) {
@@ -129,5 +143,17 @@ impl<S: GenServer> Peer for Logical<S> {
         } else if down.reason.is_abnormal() {
             self.shut_down(down.reason);
         }
+    }
+    fn waits_for(&self) -> Vec<Arc<dyn Peer>> {
+        let epoch = self.cell.look_at(|_, epoch| epoch);
+        self.waits.of(epoch)
+    }
+
+    fn note_wait(&self, wait: Wait) {
+        self.waits.note(wait);
+    }
+
+    fn forget_wait(&self, number: u64) {
+        self.waits.forget(number);
     }
 }

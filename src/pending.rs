@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,11 +14,12 @@ use crate::{
     exit::ExitReason,
     gen_server::GenServer,
     logical::{Deadline, Logical},
-    mailbox::{Dismissed, Intake, Ticket},
+    mailbox::{Dismissed, Intake, Refused, Ticket},
     preserve::Kept,
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
-    scope,
+    scope::{self, Place},
+    waits::{self, Circle, Waiting},
 };
 
 /// A call under way: the future of its answer.
@@ -30,20 +32,23 @@ use crate::{
 /// the request is handled all the same and its answer goes nowhere.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct PendingCall<'a, S: GenServer, T: Send + 'static> {
-    logical: &'a Logical<S>,
+    logical: &'a Arc<Logical<S>>,
     timeout: Option<Duration>,
     request: Option<(S::Call, Claim)>,
     caller: Caller<T>,
     /// The place in the line for room.
     ticket: Option<Ticket<'a, Envelope<S>>>,
     deadline: Option<Deadline<'a>>,
+    /// The edge to the called server, if a callback calls.
+    waiting: Option<Waiting>,
 }
 
 impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
-    pub(crate) fn new(logical: &'a Logical<S>, make: impl FnOnce(Reply<T>) -> S::Call) -> Self {
+    pub(crate) fn new(logical: &'a Arc<Logical<S>>, make: impl FnOnce(Reply<T>) -> S::Call) -> Self {
         let (reply, claim, caller) = reply::open(logical.id);
         let timeout = Some(logical.options.call_timeout);
-        Self { logical, timeout, request: Some((make(reply), claim)), caller, ticket: None, deadline: None }
+        let request = Some((make(reply), claim));
+        Self { logical, timeout, request, caller, ticket: None, deadline: None, waiting: None }
     }
 
     /// Waits for the answer this long, from the first poll on, instead of the server's
@@ -60,13 +65,21 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
     }
 
     fn send(&mut self, call: S::Call, claim: Claim) -> Result<(), CallError> {
-        if scope::is_inside(self.logical.id) {
-            return Err(CallError::CallingSelf);
-        }
-        match self.logical.mailbox.push(Envelope::Call(call, claim)) {
+        self.waiting = match scope::place(self.logical.id) {
+            Place::Outside => None,
+            Place::Inside => return Err(CallError::CallingSelf),
+            Place::Elsewhere(callback) => {
+                let waiting = waits::begin(callback, self.logical.clone(), Some(self.caller.slot()));
+                Some(waiting.map_err(|Circle(cycle)| CallError::Deadlock { cycle })?)
+            }
+        };
+        match self.logical.push(Envelope::Call(call, claim)) {
             Ok(ticket) => self.ticket = ticket,
-            Err(Dismissed { intake: Intake::Closing(reason), .. }) => return Err(CallError::Stopped(reason)),
-            Err(_) => return Err(CallError::NoProc),
+            Err(Refused::Full(_)) => return Err(CallError::Full),
+            Err(Refused::Closed(Dismissed { intake: Intake::Closing(reason), .. })) => {
+                return Err(CallError::Stopped(reason));
+            }
+            Err(Refused::Closed(_)) => return Err(CallError::NoProc),
         }
         self.deadline = self.timeout.and_then(|after| self.logical.deadline(after, &self.caller));
         Ok(())
@@ -99,7 +112,7 @@ impl<S: GenServer, T: Send + 'static> Future for PendingCall<'_, S, T> {
             }
             Some(Poll::Pending) | None => ready!(this.caller.poll(cx)),
         };
-        (this.ticket, this.deadline) = (None, None);
+        (this.ticket, this.deadline, this.waiting) = (None, None, None);
         Poll::Ready(answer)
     }
 }

@@ -165,6 +165,11 @@ impl<S: GenServer> Kept<S> {
         Self::new(Arc::new(state.snapshot()), 0, 1)
     }
 
+    /// The same version of it, not committed yet.
+    pub(crate) fn with(&self, snapshot: Snapshot<S>, incarnation: u64) -> Self {
+        Self::new(Arc::new(snapshot), self.version, incarnation)
+    }
+
     /// Puts `snapshot` in the place of the one that is kept, and leaves that in `snapshot`.
     pub(crate) fn swap(&mut self, snapshot: &mut Arc<Snapshot<S>>, version: u64, incarnation: u64) {
         mem::swap(&mut *self.snapshot, snapshot);

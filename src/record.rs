@@ -14,8 +14,10 @@ use std::{
 use tokio::{task::AbortHandle, time::Instant};
 
 use crate::{
-    contain::{Quiet, drop_quietly},
-    error::{CallError, StartError},
+    contain::Quiet,
+    dead_letter::{Again, Message},
+    debug,
+    error::StartError,
     exit::{Callback, CrashReport, ExitReason, Place},
     extras::Extras,
     feed::{Audience, Event, Feed, Nudge},
@@ -25,7 +27,11 @@ use crate::{
     preserve::{Kept, Snapshot},
     registry::Registration,
     reply::{AnySlot, Claim},
+    request::Request,
+    restart::Budget,
     scope::Said,
+    server_ref::Status,
+    supervisor::Factory,
     task::TaskRef,
     tasks::Tasks,
     timers::Rung,
@@ -52,7 +58,7 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) stopping: Option<ExitReason>,
 
     /// The callback that is running, and its caller.
-    pub(crate) in_hand: Option<InHand>,
+    pub(crate) in_hand: Option<InHand<S>>,
     pub(crate) parting: Option<Parting>,
     /// Messages taken from the inbox and not yet handled: they belong to the logical server, not to the worker.
     pub(crate) batch: VecDeque<Envelope<S>>,
@@ -65,6 +71,12 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) registration: Option<Registration>,
     pub(crate) tasks: Tasks,
     pub(crate) extras: Option<Box<Extras<S>>>,
+    /// What an upgrade has put in the place of the supervisor's.
+    pub(crate) factory: Option<Factory<S>>,
+    pub(crate) debug: Option<Arc<debug::Hooks>>,
+    /// Restarts are paid for out of this; its time runs from the birth of the server.
+    pub(crate) budget: Budget,
+    pub(crate) born: Instant,
 }
 
 /// What the callback that said to stop has said besides: its caller hears it after `terminate`, or when the worker ends in
@@ -74,9 +86,19 @@ pub(crate) struct Parting {
     pub(crate) claim: Option<Claim>,
 }
 
-pub(crate) struct InHand {
+pub(crate) struct InHand<S: GenServer> {
     pub(crate) callback: Callback,
     pub(crate) claim: Option<Claim>,
+    /// The message, if it is to be run again should its callback crash.
+    pub(crate) copy: Option<Message<S>>,
+    /// How often the message was run before.
+    pub(crate) runs: u32,
+}
+
+impl<S: GenServer> InHand<S> {
+    pub(crate) fn new(callback: Callback, claim: Option<Claim>) -> Self {
+        Self { callback, claim, copy: None, runs: 0 }
+    }
 }
 
 /// Where the logical server is in its life.
@@ -97,6 +119,20 @@ pub(crate) struct Life {
     pub(crate) kill: bool,
     /// It is to end at this time if an orderly shutdown has not ended it before.
     pub(crate) kill_at: Option<Instant>,
+    /// No callback is to begin.
+    pub(crate) suspended: bool,
+}
+
+impl Life {
+    pub(crate) fn status(&self) -> Status {
+        match self.phase {
+            Phase::Starting => Status::Starting,
+            Phase::Running if self.suspended => Status::Suspended,
+            Phase::Running => Status::Running,
+            Phase::Restarting => Status::Restarting,
+            Phase::Failed(_) | Phase::Terminated(_) => Status::Terminated,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -130,7 +166,7 @@ pub(crate) enum Fallback<S: GenServer> {
 }
 
 impl<S: GenServer> Record<S> {
-    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, listeners: Audience<S>) -> Self {
+    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, listeners: Audience<S>, budget: Budget) -> Self {
         Self {
             kept,
             continues: Vec::new(),
@@ -148,6 +184,10 @@ impl<S: GenServer> Record<S> {
             registration: None,
             tasks: Tasks::default(),
             extras: None,
+            factory: None,
+            debug: None,
+            budget,
+            born: Instant::now(),
         }
     }
 
@@ -166,12 +206,12 @@ impl<S: GenServer> Record<S> {
 
     /// Puts a job in hand.
     pub(crate) fn begin<J>(&mut self, callback: Callback, claim: Option<Claim>, job: J) -> J {
-        self.in_hand = Some(InHand { callback, claim });
+        self.in_hand = Some(InHand::new(callback, claim));
         job
     }
 
     /// Takes what an incarnation that ends has in hand, and what it was still to say.
-    pub(crate) fn leave(&mut self) -> (Option<InHand>, Option<Parting>) {
+    pub(crate) fn leave(&mut self) -> (Option<InHand<S>>, Option<Parting>) {
         (self.in_hand.take(), self.parting.take())
     }
 
@@ -187,8 +227,10 @@ impl<S: GenServer> Record<S> {
                 self.opening_continue = opening;
             }
         }
-        // What was pending when the last incarnation ended stays so, unless `restarted` wants it otherwise.
-        if callback != Callback::Restarted || after.idle_until.is_some() {
+        // What was pending when the last incarnation ended stays so, unless `restarted` wants it otherwise. A system request
+        // is no message.
+        let stays = matches!(callback, Callback::Restarted | Callback::System);
+        if !stays || after.idle_until.is_some() {
             self.idle_until = after.idle_until;
         }
         // An abnormal stop ends the incarnation only.
@@ -199,12 +241,23 @@ impl<S: GenServer> Record<S> {
 
     /// Takes the next thing to do that needs no waiting, and puts it in hand.
     pub(crate) fn next_job(&mut self) -> Option<Job<S>> {
+        if let Some(Request { wish, claim }) =
+            self.extras.as_mut().and_then(|extras| extras.requests.pop_front())
+        {
+            return Some(self.begin(Callback::System, Some(claim), Job::System(wish)));
+        }
         if let Some(reason) = self.stopping.clone() {
             return Some(Job::Stop(reason));
+        }
+        if self.life.suspended {
+            return None;
         }
         if let Some(next) = self.continues.pop() {
             self.opening_continue = false;
             return Some(self.begin(Callback::Continue, None, Job::Continue(next)));
+        }
+        if let Some(again) = self.extras.as_mut().and_then(|extras| extras.again.pop_front()) {
+            return Some(self.again(again));
         }
         let mail_first = self.extras.as_ref().is_some_and(|extras| extras.mail_is_next);
         let timer = if mail_first { None } else { self.timer() };
@@ -237,6 +290,13 @@ impl<S: GenServer> Record<S> {
             Envelope::Notice(notice) if !self.extras().wants(&notice) => Job::Void(notice),
             Envelope::Notice(notice) => self.message(Callback::Info, None, Job::Notice(notice)),
         })
+    }
+
+    /// Puts a message in hand that was run before.
+    fn again(&mut self, Again { message, claim, runs }: Again<S>) -> Job<S> {
+        let job = self.message(message.callback(), claim, Job::Again(message));
+        self.in_hand.as_mut().into_iter().for_each(|in_hand| in_hand.runs = runs);
+        job
     }
 
     /// Puts a message in hand: whoever waited for none to come waits no more.
@@ -355,13 +415,11 @@ impl<S: GenServer> Envelope<S> {
         }
     }
 
-    /// Tells the caller, if there is one, that the message will not be handled, and drops the message.
-    pub(crate) fn refuse(self, reason: &ExitReason) {
-        if let Self::Call(call, claim) = self {
-            claim.fail(CallError::Stopped(reason.clone()));
-            drop_quietly(call);
-        } else {
-            drop_quietly(self);
+    /// Whether a user has sent it.
+    pub(crate) fn is_mail(&self) -> bool {
+        match self {
+            Self::Call(..) | Self::Cast(_) | Self::Info(_) => true,
+            Self::Notice(notice) => notice.is_mail(),
         }
     }
 }

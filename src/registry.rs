@@ -83,6 +83,17 @@ impl Registry {
         self.names.lock().keys().map(ToString::to_string).collect()
     }
 
+    /// Casts `message` to every server of type `S` that has one of these names, and tells how many got it. The others are
+    /// skipped: names that nobody has, servers of another type, mailboxes without room. Never waits. The counterpart of
+    /// `GenServer.abcast`.
+    pub fn abcast<S: GenServer>(&self, names: impl IntoIterator<Item: AsRef<str>>, message: S::Cast) -> usize
+    where
+        S::Cast: Clone,
+    {
+        let servers = names.into_iter().filter_map(|name| self.whereis::<S>(name.as_ref()).ok());
+        servers.filter(|server| server.try_cast(message.clone()).is_ok()).count()
+    }
+
     /// Takes a name for a server that is being made.
     pub(crate) fn reserve(&self, name: &Arc<str>, id: ServerId) -> Result<Registration, StartError> {
         match self.names.lock().entry(name.clone()) {

@@ -100,6 +100,20 @@ impl<T: Send + 'static> Reply<T> {
     }
 }
 
+impl<T> Reply<T> {
+    /// Whether an answer would reach nobody: the caller is gone (its future was dropped, its timeout has passed), or it has been
+    /// answered. For a server that keeps replies in its state and has something to give to one of them. What this callback
+    /// has sent itself, and not yet committed, does not count as an answer.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.slot.inner.lock().answer, Answer::Given(_) | Answer::Gone)
+    }
+
+    /// Whether there is no answer yet and somebody waits for one.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.slot.inner.lock().answer, Answer::None)
+    }
+}
+
 impl<T> Clone for Reply<T> {
     fn clone(&self) -> Self {
         let _ = CLONED.try_with(|cloned| cloned.set(cloned.get().wrapping_add(1)));
@@ -116,7 +130,7 @@ impl<T> fmt::Debug for Reply<T> {
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
-        self.slot.unclaim();
+        self.slot.unclaim(1);
     }
 }
 
@@ -133,7 +147,7 @@ pub(crate) fn cloned_here() -> usize {
 pub(crate) fn open<T: Send + 'static>(server: ServerId) -> (Reply<T>, Claim, Caller<T>) {
     let slot = Arc::new(Slot {
         server,
-        claims: AtomicUsize::new(2),
+        claims: AtomicUsize::new(CLAIM + 1),
         inner: Mutex::new(Inner { answer: Answer::None, waker: None }),
     });
     (Reply { slot: slot.clone() }, Claim(slot.clone()), Caller { slot, waits: false, done: false })
@@ -207,7 +221,7 @@ impl Claim {
 
     /// Lets go of the call after its callback has committed. If a `Reply` of it is still about, this is the way to it.
     pub(crate) fn defer(self) -> Option<Weak<dyn AnySlot>> {
-        (self.0.claims().load(Ordering::Acquire) > 1).then(|| Arc::downgrade(&self.0))
+        (self.0.claims().load(Ordering::Acquire) > CLAIM).then(|| Arc::downgrade(&self.0))
     }
 }
 
@@ -231,15 +245,20 @@ pub(crate) trait AnySlot: Send + Sync {
     fn forget(&self, epoch: u64);
     /// Answers with an error, unless an answer went out before.
     fn fail(&self, error: CallError);
-    /// The last [`Reply`] or [`Claim`] that could have answered is going.
+    /// The [`Claim`] is going.
     fn give_up(&self);
-    /// How many [`Reply`]s and [`Claim`]s there are.
+    /// How many [`Reply`]s there are, and [`CLAIM`] if there is the [`Claim`].
     fn claims(&self) -> &AtomicUsize;
+    /// Whether the server itself has still to do something for an answer.
+    fn is_in_hand(&self) -> bool;
 }
+
+/// What the server's own hold counts as, among the claims of a slot.
+const CLAIM: usize = 1 << (usize::BITS - 1);
 
 struct Slot<T> {
     server: ServerId,
-    /// How many `Reply`s and `Claim`s could still answer.
+    /// How many `Reply`s could still answer, and [`CLAIM`] if the server could.
     claims: AtomicUsize,
     inner: Mutex<Inner<T>>,
 }
@@ -322,8 +341,8 @@ impl<T> Slot<T> {
         None
     }
 
-    fn unclaim(&self) {
-        if self.claims.fetch_sub(1, Ordering::AcqRel) == 1 {
+    fn unclaim(&self, claim: usize) {
+        if self.claims.fetch_sub(claim, Ordering::AcqRel) == claim {
             self.orphaned();
         }
     }
@@ -358,11 +377,16 @@ impl<T: Send + 'static> AnySlot for Slot<T> {
     }
 
     fn give_up(&self) {
-        self.unclaim();
+        self.unclaim(CLAIM);
     }
 
     fn claims(&self) -> &AtomicUsize {
         &self.claims
+    }
+
+    fn is_in_hand(&self) -> bool {
+        let claimed = self.claims.load(Ordering::Acquire) >= CLAIM;
+        claimed && matches!(self.inner.lock().answer, Answer::None | Answer::Held { .. })
     }
 }
 

@@ -45,6 +45,12 @@ impl Budget {
         }
     }
 
+    /// How many crashes are within the window that ends at `now`.
+    pub(crate) fn recent(&mut self, now: Duration) -> usize {
+        self.slide(now);
+        self.crashes.len()
+    }
+
     /// Forgets every crash.
     pub(crate) fn clear(&mut self) {
         self.crashes.clear();

@@ -8,6 +8,7 @@ use std::{cell::Cell, fmt, mem, sync::Arc};
 use crate::{
     contain::{Payload, catch},
     name::ServerId,
+    peer::Peer,
     reply::AnySlot,
 };
 
@@ -18,6 +19,7 @@ thread_local! {
 
 struct Active {
     server: ServerId,
+    peer: Arc<dyn Peer>,
     epoch: u64,
     held: Vec<Arc<dyn AnySlot>>,
 }
@@ -30,8 +32,8 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn new(server: ServerId, epoch: u64) -> Self {
-        Self { epoch, active: Some(Box::new(Active { server, epoch, held: Vec::new() })) }
+    pub(crate) fn new(peer: Arc<dyn Peer>, epoch: u64) -> Self {
+        Self { epoch, active: Some(Box::new(Active { server: peer.id(), peer, epoch, held: Vec::new() })) }
     }
 
     /// Runs `f` as a part of a callback of this server; a panic comes back as its payload.
@@ -77,6 +79,32 @@ impl Scope {
             active.held.shrink_to_fit();
         }
     }
+}
+
+/// Where code runs, seen from a server that is called.
+pub(crate) enum Place {
+    Outside,
+    /// In a callback of the server itself.
+    Inside,
+    /// In a callback of another one.
+    Elsewhere(Callback),
+}
+
+/// A callback that is running.
+pub(crate) struct Callback {
+    pub(crate) server: Arc<dyn Peer>,
+    pub(crate) epoch: u64,
+}
+
+/// Where this code runs, seen from `server`.
+pub(crate) fn place(server: ServerId) -> Place {
+    let place = look(|active| {
+        if active.server == server {
+            return Place::Inside;
+        }
+        Place::Elsewhere(Callback { server: active.peer.clone(), epoch: active.epoch })
+    });
+    place.unwrap_or(Place::Outside)
 }
 
 /// Replies of a callback that is committed. Whatever way this goes, they go out.

@@ -18,7 +18,8 @@ use crate::{
     name::ServerId,
     pending::{Exit, PendingCall, PendingStop},
     preserve::Kept,
-    record::{Envelope, Phase},
+    recipient::Recipient,
+    record::Envelope,
     reply::Reply,
     sys::Sys,
     timers::{Rings, Timer, TimerRef},
@@ -39,6 +40,8 @@ pub enum Status {
     Starting,
     /// It serves.
     Running,
+    /// It is [suspended](crate::Sys::suspend): no callback begins.
+    Suspended,
     /// Its worker has crashed or was killed, and the next one does not serve yet.
     Restarting,
     /// It is over.
@@ -111,10 +114,7 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// [`CastError`] with the message if the server is over, or about to be.
     pub async fn cast(&self, message: S::Cast) -> Result<(), CastError<S::Cast>> {
-        self.logical
-            .post(Envelope::Cast(message))
-            .await
-            .map_err(|dismissed| CastError(dismissed.message.into_cast()))
+        self.logical.post(Envelope::Cast(message)).await.map_err(|envelope| CastError(envelope.into_cast()))
     }
 
     /// Sends any other message, as [`cast`](Self::cast) does.
@@ -127,10 +127,7 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// [`CastError`] with the message if the server is over, or about to be.
     pub async fn send(&self, message: S::Info) -> Result<(), CastError<S::Info>> {
-        self.logical
-            .post(Envelope::Info(message))
-            .await
-            .map_err(|dismissed| CastError(dismissed.message.into_info()))
+        self.logical.post(Envelope::Info(message)).await.map_err(|envelope| CastError(envelope.into_info()))
     }
 
     /// Sends a request without an answer, and never waits.
@@ -157,7 +154,7 @@ impl<S: GenServer> ServerRef<S> {
         envelope: Envelope<S>,
         unwrap: fn(Envelope<S>) -> M,
     ) -> Result<(), TrySendError<M>> {
-        self.logical.mailbox.try_push(envelope).map_err(|refused| match refused {
+        self.logical.try_push(envelope).map_err(|refused| match refused {
             Refused::Full(envelope) => TrySendError::Full(unwrap(envelope)),
             Refused::Closed(dismissed) => TrySendError::NoProc(unwrap(dismissed.message)),
         })
@@ -260,12 +257,7 @@ impl<S: GenServer> ServerRef<S> {
 
     /// Where it is in its life.
     pub fn status(&self) -> Status {
-        self.logical.cell.look(|record| match record.life.phase {
-            Phase::Starting => Status::Starting,
-            Phase::Running => Status::Running,
-            Phase::Restarting => Status::Restarting,
-            Phase::Failed(_) | Phase::Terminated(_) => Status::Terminated,
-        })
+        self.logical.cell.look(|record| record.life.status())
     }
 
     /// The number of the last incarnation that began to serve, from 1; 0 before the first.
@@ -315,6 +307,15 @@ impl<S: GenServer> ServerRef<S> {
         Sys::new(&self.logical)
     }
 
+    /// An address for messages of type `M`, which `info` makes the server's own of, in the worker: for those who are to send
+    /// them without knowing the server's type.
+    pub fn recipient<M: Send + 'static>(
+        &self,
+        info: impl Fn(M) -> S::Info + Send + Sync + 'static,
+    ) -> Recipient<M> {
+        Recipient::of(self.logical.clone(), info)
+    }
+
     /// A handle that does not keep the server's memory alive once it is over.
     pub fn downgrade(&self) -> WeakServerRef<S> {
         WeakServerRef { logical: Arc::downgrade(&self.logical) }
@@ -322,7 +323,7 @@ impl<S: GenServer> ServerRef<S> {
 
     /// A handle whose drop shuts the server down, as its [`shutdown`](crate::ServerSpec::shutdown) has it.
     pub fn into_guard(self) -> ServerGuard<S> {
-        ServerGuard { server: Some(self) }
+        ServerGuard { server: self, released: false }
     }
 }
 
@@ -369,15 +370,16 @@ impl<S: GenServer> fmt::Debug for WeakServerRef<S> {
 /// [`shutdown`](crate::ServerSpec::shutdown) has it; it does not wait for the end.
 #[must_use = "dropping it shuts the server down"]
 pub struct ServerGuard<S: GenServer> {
-    /// `None` once it is released.
-    server: Option<ServerRef<S>>,
+    server: ServerRef<S>,
+    released: bool,
 }
 
 impl<S: GenServer> ServerGuard<S> {
     /// Lets the server live on, as an owner does that ends in good order and leaves it behind.
     #[must_use = "to drop the guard itself shuts the server down"]
     pub fn release(mut self) -> ServerRef<S> {
-        self.server.take().expect("it is released only once")
+        self.released = true;
+        self.server.clone()
     }
 }
 
@@ -385,14 +387,14 @@ impl<S: GenServer> Deref for ServerGuard<S> {
     type Target = ServerRef<S>;
 
     fn deref(&self) -> &ServerRef<S> {
-        self.server.as_ref().expect("it is released only by value")
+        &self.server
     }
 }
 
 impl<S: GenServer> Drop for ServerGuard<S> {
     fn drop(&mut self) {
-        if let Some(server) = &self.server {
-            server.logical.shut_down(ExitReason::Shutdown);
+        if !self.released {
+            self.server.logical.shut_down(ExitReason::Shutdown);
         }
     }
 }

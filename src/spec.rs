@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     contain::{Quiet, catch},
+    dead_letter::{Copies, DeadLetter, Redelivery, Undertaker},
     error::StartError,
     exit::{Callback, CrashReport, Place},
     gen_server::GenServer,
@@ -14,10 +15,10 @@ use crate::{
     monitor::{Down, Monitor},
     name::ServerId,
     peer::{self, Peer},
-    preserve::Kept,
+    preserve::{Kept, Snapshot},
     record::{Fallback, Phase, Record},
     registry::Registry,
-    restart::Backoff,
+    restart::{Backoff, Budget},
     server_ref::ServerRef,
     supervisor::{Factory, Supervisor},
 };
@@ -25,21 +26,80 @@ use crate::{
 /// How many messages a server queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mailbox {
-    capacity: Option<usize>,
+    pub(crate) capacity: Option<usize>,
+    pub(crate) when_full: WhenFull,
+    high_water: Option<usize>,
+}
+
+/// What becomes of a message for which a bounded mailbox has no room.
+///
+/// It does not concern what a server sends itself, its timers, and the notices of its monitors and tasks: they never wait, and
+/// never give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Its sender waits for room, first come first served.
+    Wait,
+    /// Its sender is told at once: [`CallError::Full`](crate::CallError::Full), [`CastError`](crate::CastError),
+    /// [`TrySendError::Full`](crate::TrySendError::Full).
+    Refuse,
+    /// The oldest queued message gives way to it: its caller gets [`CallError::Full`](crate::CallError::Full), and it is a
+    /// [`DeadLetter`](crate::DeadLetter).
+    DropOldest,
 }
 
 impl Mailbox {
     /// Any number, as in OTP.
     pub const fn unbounded() -> Self {
-        Self { capacity: None }
+        Self { capacity: None, when_full: WhenFull::Wait, high_water: None }
     }
 
     /// At most `capacity`: then [`call`](ServerRef::call), [`cast`](ServerRef::cast) and [`send`](ServerRef::send) wait for
     /// room, first come first served, and [`try_cast`](ServerRef::try_cast) gives the message back. A capacity of 0 is
     /// refused at [`start`](ServerSpec::start).
     pub const fn bounded(capacity: usize) -> Self {
-        Self { capacity: Some(capacity) }
+        Self { capacity: Some(capacity), when_full: WhenFull::Wait, high_water: None }
     }
+
+    /// What becomes of a message for which there is no room. Defaults to [`WhenFull::Wait`].
+    #[must_use]
+    pub const fn when_full(mut self, policy: WhenFull) -> Self {
+        self.when_full = policy;
+        self
+    }
+
+    /// Logs a warning (by `tracing`) when so many messages are queued, and again only after their number has fallen to half of
+    /// it. Defaults to three quarters of the capacity, or to 10,000 where there is none; without bounds the up to 1,024
+    /// messages that the worker has taken to work on do not count.
+    #[must_use]
+    pub const fn high_water(mut self, messages: usize) -> Self {
+        self.high_water = Some(messages);
+        self
+    }
+
+    pub(crate) fn mark(&self) -> usize {
+        let default = || self.capacity.map_or(10_000, |capacity| capacity - capacity / 4);
+        self.high_water.unwrap_or_else(default)
+    }
+}
+
+/// When the state is committed.
+///
+/// A looser policy makes callbacks that change a large state cheaper, and loses what was not committed when the worker
+/// crashes: exactly the callbacks since the last commit, *acknowledged or not*. Replies, timers, continues and everything else
+/// go as ever.
+///
+/// Whatever the policy, the state is committed after `init`, `restarted` and [`Sys::replace`](crate::Sys::replace), with
+/// [`Next::Stop`](crate::Next::Stop), and before the `terminate` of an orderly stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitPolicy {
+    /// With every callback that changed it. Loses nothing.
+    EveryCallback,
+    /// With every `n`-th callback that changed it. Loses the last `n - 1` of them at most.
+    Every(u64),
+    /// With the end of a callback that called [`Context::commit`](crate::Context::commit).
+    Explicit,
 }
 
 /// How an owner ends a server: what the drop of a [`ServerGuard`](crate::ServerGuard) does. OTP's `shutdown` of a child.
@@ -76,7 +136,8 @@ pub(crate) struct Options {
     pub(crate) max_restarts: u32,
     pub(crate) within: Duration,
     pub(crate) backoff: Option<Backoff>,
-    pub(crate) capacity: Option<usize>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) commit: CommitPolicy,
     pub(crate) call_timeout: Duration,
     pub(crate) init_timeout: Option<Duration>,
     pub(crate) shutdown: Shutdown,
@@ -91,7 +152,8 @@ impl Default for Options {
             max_restarts: 1000,
             within: Duration::from_secs(10),
             backoff: None,
-            capacity: None,
+            mailbox: Mailbox::unbounded(),
+            commit: CommitPolicy::EveryCallback,
             call_timeout: Duration::from_secs(5),
             init_timeout: None,
             shutdown: Shutdown::Timeout(Duration::from_secs(5)),
@@ -105,13 +167,25 @@ impl Default for Options {
 /// What a user has said by a closure.
 pub(crate) struct Hooks<S: GenServer> {
     pub(crate) trap_exits: Option<Arc<TrapExits<S>>>,
+    pub(crate) dead_letters: Option<Arc<Undertaker<S>>>,
+    pub(crate) copies: Option<Copies<S>>,
+    format_state: Option<Box<FormatState<S>>>,
 }
 
 type TrapExits<S> = dyn Fn(Down) -> <S as GenServer>::Info + Send + Sync;
+type FormatState<S> = dyn Fn(&Snapshot<S>) -> String + Send + Sync;
 
 impl<S: GenServer> Default for Hooks<S> {
     fn default() -> Self {
-        Self { trap_exits: None }
+        Self { trap_exits: None, dead_letters: None, copies: None, format_state: None }
+    }
+}
+
+impl<S: GenServer> Hooks<S> {
+    /// The state as it may be shown, if it may.
+    pub(crate) fn show(&self, kept: impl FnOnce() -> Kept<S>) -> Option<String> {
+        let format = self.format_state.as_ref()?;
+        Some(catch(|| format(&kept())).unwrap_or_else(|_| "(its format_state panicked)".into()))
     }
 }
 
@@ -122,7 +196,8 @@ impl Options {
             max_restarts: _,
             within,
             backoff,
-            capacity,
+            mailbox,
+            commit,
             call_timeout: _,
             init_timeout: _,
             shutdown: _,
@@ -134,8 +209,14 @@ impl Options {
         if within.is_zero() {
             return refuse("the window of max_restarts is zero: no crash would ever count");
         }
-        if *capacity == Some(0) {
+        if mailbox.capacity == Some(0) {
             return refuse("the mailbox has a capacity of 0: no message could ever be queued");
+        }
+        if mailbox.high_water == Some(0) {
+            return refuse("the mailbox has a high-water mark of 0: it would always be above it");
+        }
+        if *commit == CommitPolicy::Every(0) {
+            return refuse("the commit policy is every 0 callbacks: that is none");
         }
         if backoff.is_some_and(|backoff| backoff.min > backoff.max) {
             return refuse("the back-off has a minimum above its maximum");
@@ -240,7 +321,46 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// Bounds the mailbox. Defaults to [`Mailbox::unbounded`].
     pub fn mailbox(mut self, mailbox: Mailbox) -> Self {
-        self.options.capacity = mailbox.capacity;
+        self.options.mailbox = mailbox;
+        self
+    }
+
+    /// Gives `hook` every message that was queued and will not be handled: one that gave way in a full mailbox, one whose
+    /// callback crashed as often as [`redelivery`](Self::redelivery) allows, one that was queued when the server ended.
+    /// Defaults to dropping them.
+    ///
+    /// It runs where that becomes known, in a sender, the worker or the supervisor, and should not block. If it panics, that is
+    /// logged.
+    pub fn dead_letters(mut self, hook: impl Fn(DeadLetter<S>) + Send + Sync + 'static) -> Self {
+        self.hooks.dead_letters = Some(Arc::new(hook));
+        self
+    }
+
+    /// Runs a message again whose callback crashed or was killed. Defaults to [`Redelivery::Never`].
+    pub fn redelivery(mut self, redelivery: Redelivery) -> Self
+    where
+        S::Call: Clone,
+        S::Cast: Clone,
+        S::Info: Clone,
+    {
+        self.hooks.copies = match redelivery {
+            Redelivery::Never => None,
+            Redelivery::Retry { max } => Some(Copies::new(max)),
+        };
+        self
+    }
+
+    /// When the state is committed. Defaults to [`CommitPolicy::EveryCallback`]; `Every(0)` is refused at
+    /// [`start`](Self::start).
+    pub fn commit(mut self, policy: CommitPolicy) -> Self {
+        self.options.commit = policy;
+        self
+    }
+
+    /// How the state is shown in [`Sys::status`](crate::Sys::status) and in the log of a crash: the place to leave out what is
+    /// secret. Defaults to not showing it. If it panics, a text that says so is shown. The counterpart of `format_status`.
+    pub fn format_state(mut self, format: impl Fn(&Snapshot<S>) -> String + Send + Sync + 'static) -> Self {
+        self.hooks.format_state = Some(Box::new(format));
         self
     }
 
@@ -327,8 +447,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// As for [`start`](Self::start).
     #[track_caller]
     pub fn start_monitor(self) -> impl Future<Output = Result<(ServerRef<S>, Monitor), StartError>> + Send {
-        let started = self.start_with(|logical| Monitor::of(logical.clone()));
-        async move { started.await }
+        self.start_with(|logical| Monitor::of(logical.clone()))
     }
 
     /// Starts the server on the current runtime, and resolves once `init` is done.
@@ -390,12 +509,13 @@ impl<S: GenServer> ServerSpec<S> {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
             StartError::Init(CrashReport::of_panic(payload.as_any(), place))
         })?;
+        let budget = Budget::new(options.max_restarts, options.within);
         let fallback = match options.poison {
             Poison::Stop => Fallback::None,
             Poison::ResetToInitial => Fallback::Initial(Quiet::new(kept.snapshot().clone())),
             Poison::PreviousGood => Fallback::Previous(Quiet::new(None)),
         };
-        let record = Record::new(kept, fallback, listeners);
+        let record = Record::new(kept, fallback, listeners, budget);
         let name = name.map(|(_, name)| name);
         let logical = Arc::new(Logical::new(id, name, options, hooks, record));
         if let Some(owner) = owner {

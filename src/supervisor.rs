@@ -52,7 +52,6 @@ pub(crate) struct Supervisor<S: GenServer> {
     keeper: Option<JoinHandle<()>>,
     /// Workers that could not be stopped (K5).
     zombies: Vec<JoinHandle<End>>,
-    budget: Budget,
     keeper_budget: Budget,
     /// How many incarnations in a row have crashed without handling one message.
     barren: u32,
@@ -79,9 +78,7 @@ impl<S: GenServer> Supervisor<S> {
         factory: Quiet<Factory<S>>,
         initial: Quiet<S::State>,
     ) -> Self {
-        let options = &logical.options;
         Self {
-            budget: Budget::new(options.max_restarts, options.within),
             keeper_budget: Budget::new(KEEPER_BUDGET.0, KEEPER_BUDGET.1),
             logical,
             factory,
@@ -124,6 +121,9 @@ impl<S: GenServer> Supervisor<S> {
         let Some(epoch) = self.logical.cell.open_if(|record| !record.life.kill) else {
             return Err(if first { Err(self.never_served()) } else { Ok(ExitReason::Killed) });
         };
+        if let Some(upgraded) = self.logical.cell.look(|record| record.factory.take()) {
+            self.factory = Quiet::new(upgraded);
+        }
         let end = match catch(|| (self.factory)()) {
             Ok(server) => {
                 let initial = self.initial.take();
@@ -249,9 +249,7 @@ impl<S: GenServer> Supervisor<S> {
         // K4: there will be another. At an end of the whole, whoever still waits is told the reason of that.
         let (in_hand, parting) = self.logical.cell.fence(|record, _| record.leave()).unwrap_or_default();
         self.logical.part(parting);
-        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
-            claim.fail(CallError::Crashed(report.clone()));
-        }
+        self.logical.left(in_hand, &report, CallError::Crashed(report.clone()));
         let bound = |record: &mut Record<S>, next: u64| {
             record.extras.as_mut().map_or_else(Vec::new, |extras| extras.abort_bound_to(next - 1))
         };
@@ -267,7 +265,7 @@ impl<S: GenServer> Supervisor<S> {
     /// Reports a death, pays for it, and waits as long as the next incarnation has to wait.
     async fn prepare(&mut self, death: Death) -> Result<Restart, Finale> {
         let Death { reason, report, abandoned } = death;
-        tracing::error!(server = %self.logical.label(), %report, abandoned, "a worker crashed");
+        self.log(&report, abandoned);
         let mut nudge = Nudge::none();
         self.logical.cell.look(|record| {
             record.life.phase = Phase::Restarting;
@@ -291,9 +289,12 @@ impl<S: GenServer> Supervisor<S> {
                 return Err(Ok(reason.at(self.place(Callback::Restarted))));
             }
         }
-        match self.budget.charge(self.born.elapsed()) {
+        let verdict = self.logical.cell.look(|record| record.budget.charge(record.born.elapsed()));
+        match verdict {
             Verdict::Restart { recent } => self.back_off(recent).await?,
-            Verdict::Exceeded if self.heal(report.callback()) => self.budget.clear(),
+            Verdict::Exceeded if self.heal(report.callback()) => {
+                self.logical.cell.look(|record| record.budget.clear());
+            }
             Verdict::Exceeded => {
                 tracing::error!(server = %self.logical.label(), %report, "the restart limit is reached");
                 return Err(Ok(ExitReason::RestartLimit(report)));
@@ -305,6 +306,12 @@ impl<S: GenServer> Supervisor<S> {
         });
         self.logical.ring();
         Ok(Restart { reason, incarnation })
+    }
+
+    fn log(&self, report: &CrashReport, abandoned: bool) {
+        let kept = || self.logical.cell.look(|record| record.kept.clone());
+        let (server, state) = (self.logical.label(), self.logical.hooks.show(kept));
+        tracing::error!(%server, %report, abandoned, state, "a worker crashed");
     }
 
     async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {

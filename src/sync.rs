@@ -10,7 +10,7 @@ pub(crate) use self::model::*;
 mod real {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
-    pub(crate) use parking_lot::Mutex;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
 }
 
 #[cfg(any(loom, shuttle))]

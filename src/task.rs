@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use futures_core::Stream;
+use futures_util::Stream;
 use tokio::{sync::Semaphore, task::AbortHandle};
 
 use crate::{

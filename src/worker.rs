@@ -19,8 +19,10 @@ use crate::{
     cell::Fenced,
     contain::{Quiet, catch, drop_quietly},
     context::Context,
-    error::{CallError, StartError},
-    exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
+    dead_letter::Message,
+    debug,
+    error::StartError,
+    exit::{Callback, CrashReport, ExitReason, Place},
     feed::Nudge,
     gen_server::{GenServer, Next},
     job::{After, End, Job, Turn, Unkept},
@@ -28,10 +30,13 @@ use crate::{
     mailbox::Fetched,
     preserve::{Preserve, Snapshot, StateMut},
     record::{InHand, Parting},
-    reply,
     scope::Scope,
-    spec::Poison,
+    supervisor::Factory,
 };
+
+mod ends;
+mod keeping;
+mod requests;
 
 pub(crate) struct Worker<S: GenServer> {
     logical: Arc<Logical<S>>,
@@ -40,8 +45,10 @@ pub(crate) struct Worker<S: GenServer> {
     server: Quiet<S>,
     /// The working copy.
     state: Quiet<S::State>,
-    /// Whether the working copy may differ from what is kept.
+    /// Whether the callback took `&mut` to it.
     changed: bool,
+    /// How many callbacks that did so are not committed.
+    uncommitted: u64,
     cx: Context<S>,
     scope: Scope,
     /// A snapshot that is not kept any more, for the next one to be written into.
@@ -49,8 +56,11 @@ pub(crate) struct Worker<S: GenServer> {
     /// Whether a reply was cloned for the snapshot that is kept, and for the one that was just taken.
     kept_holds_replies: bool,
     fresh_holds_replies: bool,
-    /// For the idle timeout.
+    /// For timers and the idle timeout.
     alarm: Alarm,
+    debug: Option<Arc<debug::Hooks>>,
+    /// What an upgrade puts in the place of the supervisor's factory, with its commit.
+    factory: Option<Factory<S>>,
 }
 
 /// Lives one incarnation. `initial` is the state as it was given, for the first one.
@@ -79,12 +89,15 @@ pub(crate) async fn live<S: GenServer>(
         server,
         state,
         changed: false,
+        uncommitted: 0,
         cx: Context::new(logical.clone(), epoch, kept.version()),
-        scope: Scope::new(logical.id, epoch),
+        scope: Scope::new(logical.clone(), epoch),
         spare: Quiet::new(None),
         kept_holds_replies: true,
         fresh_holds_replies: true,
         alarm: Alarm::default(),
+        debug: None,
+        factory: None,
         logical,
     };
     drop_quietly(kept);
@@ -101,6 +114,7 @@ impl<S: GenServer> Worker<S> {
             let callback = job.callback();
             let turn = match job {
                 Job::Stop(reason) => return self.stop(reason, true).await,
+                Job::System(wish) => self.grant(wish),
                 Job::Void(unwanted) => {
                     drop_quietly(unwanted);
                     Ok(Turn::Next(None))
@@ -131,9 +145,7 @@ impl<S: GenServer> Worker<S> {
     /// Puts the opening callback in hand.
     fn open(&mut self, opening: Job<S>) -> Result<Job<S>, Fenced> {
         let callback = opening.callback();
-        self.logical
-            .cell
-            .enter(self.epoch, |record| record.in_hand = Some(InHand { callback, claim: None }))?;
+        self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(InHand::new(callback, None)))?;
         Ok(opening)
     }
 
@@ -148,9 +160,15 @@ impl<S: GenServer> Worker<S> {
         // A busy worker yields now and then like any Tokio resource, so that it can be aborted and others get their turn.
         let coop = ready!(coop::poll_proceed(task));
         loop {
+            let debug = &mut self.debug;
             let taken = self.logical.cell.enter(self.epoch, |record| {
+                debug.clone_from(&record.debug);
                 if let Some(job) = record.next_job() {
                     return Ok(job);
+                }
+                if record.life.suspended {
+                    self.logical.mailbox.listen(task);
+                    return Err(None);
                 }
                 let fetched = self.logical.mailbox.fetch(&mut record.batch, task);
                 if let Fetched::Messages = fetched {
@@ -193,15 +211,23 @@ impl<S: GenServer> Worker<S> {
     /// Runs one callback on the working copy.
     async fn perform(&mut self, job: Job<S>) -> Result<Next<S>, CrashReport> {
         let place = self.place(job.callback());
+        self.report_message(place.callback);
+        let job = self.with_copy(job)?;
         let Self { server, state, changed, cx, scope, .. } = self;
         let state = StateMut::new(&mut **state, changed);
         let callback = async move {
             match job {
                 Job::Init => server.init(state, cx).await,
                 Job::Restarted(why) => server.restarted(&why, state, cx).await,
-                Job::Call(call) => server.handle_call(call, state, cx).await,
-                Job::Cast(cast) => server.handle_cast(cast, state, cx).await,
-                Job::Info(info) | Job::Timer(info) => server.handle_info(info, state, cx).await,
+                Job::Call(call) | Job::Again(Message::Call(call)) => {
+                    server.handle_call(call, state, cx).await
+                }
+                Job::Cast(cast) | Job::Again(Message::Cast(cast)) => {
+                    server.handle_cast(cast, state, cx).await
+                }
+                Job::Info(info) | Job::Timer(info) | Job::Again(Message::Info(info)) => {
+                    server.handle_info(info, state, cx).await
+                }
                 Job::Notice(notice) => server.handle_info(notice.make(), state, cx).await,
                 Job::Tick(maker) => match maker.make() {
                     Some(info) => server.handle_info(info, state, cx).await,
@@ -209,7 +235,7 @@ impl<S: GenServer> Worker<S> {
                 },
                 Job::Continue(next) => server.handle_continue(next, state, cx).await,
                 Job::Timeout => server.handle_timeout(state, cx).await,
-                Job::Stop(_) | Job::Void(_) => unreachable!("it is not a callback"),
+                Job::System(_) | Job::Stop(_) | Job::Void(_) => unreachable!("it is not a callback"),
             }
         };
         match InCallback::new(scope, callback).await {
@@ -229,20 +255,28 @@ impl<S: GenServer> Worker<S> {
     fn commit(&mut self, callback: Callback, next: Next<S>) -> Result<Turn<S>, Unkept> {
         let mut after = After::of(next, self.place(callback))?;
         // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
-        let mut snapshot = self.snapshot(callback)?;
+        let mut snapshot =
+            if self.is_due(callback, after.stop.is_some()) { self.snapshot(callback)? } else { None };
         let changed = snapshot.is_some();
-        let (mut nudge, mut claim, mut calls_are_open) = (Nudge::none(), None, false);
+        let (mut nudge, mut claim, mut copy, mut calls_are_open) = (Nudge::none(), None, None, false);
         let go_on = may_go_on();
 
-        let Self { logical, epoch, scope, cx, .. } = self;
+        let Self { logical, epoch, scope, cx, debug, factory, .. } = self;
+        let replies = scope.held();
         let committed = logical.cell.commit(*epoch, |record| {
             record.keep(&mut snapshot, *epoch, callback, &mut nudge);
             cx.effects.record(record);
-            record.counters.replies_out += scope.held();
+            record.counters.replies_out += replies;
+            if factory.is_some() {
+                mem::swap(&mut record.factory, factory);
+            }
+            debug.clone_from(&record.debug);
             record.follow(&mut after, callback);
             let serves = record.went_well(callback, *epoch, &mut nudge);
             calls_are_open = record.deferred.any();
-            claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
+            if let Some(done) = record.in_hand.take() {
+                (claim, copy) = (done.claim, done.copy);
+            }
             if after.stop.is_some() {
                 record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });
                 return (serves, None);
@@ -257,6 +291,7 @@ impl<S: GenServer> Worker<S> {
         cx.effects.connect(logical);
         scope.say();
         cx.effects.carry_out(logical);
+        drop_quietly(copy);
 
         // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
         if let Some(claim) = claim {
@@ -264,8 +299,10 @@ impl<S: GenServer> Worker<S> {
         }
         if changed {
             self.cx.version += 1;
+            self.uncommitted = 0;
             self.retire(snapshot, calls_are_open);
         }
+        self.report_commit(changed, replies);
         nudge.ring();
         if serves {
             self.logical.ring();
@@ -277,135 +314,6 @@ impl<S: GenServer> Worker<S> {
             self.taken(job);
         }
         Ok(after.stop.take().map_or(Turn::Next(next), Turn::Stop))
-    }
-
-    /// K2: a snapshot of the working copy, if the callback took `&mut` to it.
-    fn snapshot(&mut self, callback: Callback) -> Result<Option<Arc<Snapshot<S>>>, Unkept> {
-        if !self.changed {
-            return Ok(None);
-        }
-        let cloned = reply::cloned_here();
-        let (state, mut spare) = (&mut *self.state, self.spare.take());
-        // The spare is not given to what may panic: it must not be dropped while that unwinds (K3).
-        let slot = spare.as_mut().and_then(Arc::get_mut);
-        let taken = catch(|| match slot {
-            Some(slot) => {
-                state.snapshot_into(slot);
-                None
-            }
-            None => Some(Arc::new(state.snapshot())),
-        });
-        let snapshot = match taken {
-            Ok(None) => spare,
-            Ok(fresh) => {
-                drop_quietly(spare);
-                fresh
-            }
-            Err(payload) => {
-                drop_quietly(spare);
-                let report = CrashReport::of_panic(payload.as_any(), self.place(callback));
-                return Err(Unkept::Crashed(report));
-            }
-        };
-        self.changed = false;
-        self.fresh_holds_replies = reply::cloned_here() != cloned;
-        Ok(snapshot)
-    }
-
-    /// Lets go of the snapshot that is not kept any more, or saves it for the next one to be written into. Where it may hold
-    /// replies it goes at once: as long as it is about, nobody can tell that such a reply was dropped.
-    fn retire(&mut self, retired: Option<Arc<Snapshot<S>>>, calls_are_open: bool) {
-        let held_replies = mem::replace(&mut self.kept_holds_replies, self.fresh_holds_replies);
-        if held_replies || calls_are_open || self.logical.options.poison != Poison::Stop {
-            drop_quietly(retired);
-        } else {
-            *self.spare = retired;
-        }
-    }
-
-    // ---- the ends
-
-    /// The callback crashed: nothing of it is kept or said (K3), and its caller is told at once (K7).
-    async fn crash(&mut self, report: CrashReport) -> End {
-        let in_hand = self.logical.cell.enter(self.epoch, |record| {
-            record.life.died = Some(Instant::now());
-            record.in_hand.take()
-        });
-        let Ok(in_hand) = in_hand else { return End::Fenced };
-        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
-            claim.fail(CallError::Crashed(report.clone()));
-        }
-        self.scope.forget();
-        unheard(&mut self.scope, || self.cx.effects.forget());
-        let reason = ExitReason::Crashed(report.clone());
-        match report.callback() {
-            Callback::Init => return End::NotStarted(StartError::Init(report)),
-            // As in OTP, what never began to serve does not terminate.
-            Callback::Restarted => return End::Died { reason, report },
-            _ => {}
-        }
-        // K3: the working copy is thrown away; `terminate` sees what is kept.
-        let kept = self.logical.cell.look(|record| record.kept.clone());
-        match catch(|| S::State::restore(&kept)) {
-            Ok(state) => {
-                let torn = mem::replace(&mut self.state, Quiet::new(state));
-                unheard(&mut self.scope, || drop(torn));
-            }
-            Err(_) => return End::Died { reason, report },
-        }
-        drop_quietly(kept);
-        match self.terminate(&reason).await {
-            Ok(()) => End::Died { reason, report },
-            Err(Unkept::Crashed(report)) => End::Died { reason: ExitReason::Crashed(report.clone()), report },
-            Err(_) => End::Fenced,
-        }
-    }
-
-    /// The incarnation ends in good order. `ordered`: and with it the logical server, whatever the reason.
-    async fn stop(&mut self, reason: ExitReason, ordered: bool) -> End {
-        let reason = reason.at(self.place(Callback::Terminate));
-        let last = ordered || !reason.is_abnormal();
-        let terminated = self.terminate(&reason).await;
-        // Fenced: the next incarnation's parting is none of this one's business.
-        if let Ok(parting) = self.logical.cell.enter(self.epoch, |record| record.parting.take()) {
-            self.logical.part(parting);
-        }
-        let reason = match terminated {
-            Ok(()) => reason,
-            Err(Unkept::Crashed(report)) => ExitReason::Crashed(report),
-            Err(_) => return End::Fenced,
-        };
-        if last {
-            return End::Stopped(reason);
-        }
-        let report = match &reason {
-            ExitReason::Crashed(report) => report.clone(),
-            other => CrashReport::new(
-                CrashKind::Error,
-                format!("stopped: {other}"),
-                self.place(Callback::Terminate),
-            ),
-        };
-        End::Died { reason, report }
-    }
-
-    /// Runs `terminate`. Its replies go out when it has returned.
-    async fn terminate(&mut self, reason: &ExitReason) -> Result<(), Unkept> {
-        let in_hand = InHand { callback: Callback::Terminate, claim: None };
-        self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(in_hand))?;
-        let Self { server, state, changed, cx, scope, .. } = self;
-        let state = StateMut::new(&mut **state, changed);
-        let terminated =
-            InCallback::new(scope, async move { server.terminate(reason, state, cx).await }).await;
-        if let Err(payload) = terminated {
-            scope.forget();
-            let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Terminate));
-            tracing::error!(server = %self.logical.label(), %report, "terminate panicked");
-            return Err(Unkept::Crashed(report));
-        }
-        self.logical.cell.enter(self.epoch, |record| record.in_hand = None)?;
-        self.scope.say();
-        Ok(())
     }
 
     /// Frees what memory can be freed.

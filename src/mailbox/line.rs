@@ -94,11 +94,16 @@ impl<'a, M> Ticket<'a, M> {
         Self { mailbox, place, message: Some(message) }
     }
 
+    /// Leaves the line with the message.
+    pub(crate) fn leave(mut self) -> M {
+        self.message.take().expect("it was not polled to its end")
+    }
+
     /// Waits until the message is queued, or the mailbox takes nothing any more.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Dismissed<M>>> {
         // A sender's waker is not ours: it is cloned and dropped outside the locks (K8).
         let waker = cx.waker().clone();
-        let mut inbox = self.mailbox.inbox.lock();
+        let inbox = self.mailbox.inbox.lock();
         let mut sender = self.place.0.lock();
         if !matches!(inbox.intake, Intake::Open) {
             let Some(message) = self.message.take() else { return Poll::Pending };
@@ -111,10 +116,8 @@ impl<'a, M> Ticket<'a, M> {
             return Poll::Pending;
         }
         sender.fate = Fate::Queued;
-        inbox.append(self.message.take().expect("room is promised to a message"));
-        let worker = inbox.worker.take();
-        drop((sender, inbox));
-        wake_quietly(worker);
+        drop(sender);
+        self.mailbox.append(inbox, self.message.take().expect("room is promised to a message"));
         Poll::Ready(Ok(()))
     }
 }

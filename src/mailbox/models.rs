@@ -45,7 +45,7 @@ impl Wake for Alarm {
 /// One look of a worker, against a sender: who found nothing has to be woken. (To wait for it would be a deadlock in the
 /// broken case, which loom cannot unwind.)
 fn look_while_one_sends(fetch: Fetch) {
-    let mailbox = Arc::new(Mailbox::new(None));
+    let mailbox = Arc::new(Mailbox::of(None));
     let sender = {
         let mailbox = mailbox.clone();
         spawn(move || assert!(mailbox.try_push(7).is_ok()))
@@ -80,7 +80,7 @@ fn a_lost_wake_up_is_found() {
 #[test]
 fn who_waits_for_room_is_let_in() {
     holds(|| {
-        let mailbox = Arc::new(Mailbox::new(Some(1)));
+        let mailbox = Arc::new(Mailbox::of(Some(1)));
         assert!(mailbox.try_push(1).is_ok());
         let sender = {
             let mailbox = mailbox.clone();
@@ -101,7 +101,7 @@ fn who_waits_for_room_is_let_in() {
 #[test]
 fn a_message_is_taken_or_given_back() {
     holds(|| {
-        let mailbox = Arc::new(Mailbox::new(Some(1)));
+        let mailbox = Arc::new(Mailbox::of(Some(1)));
         assert!(mailbox.try_push(1).is_ok());
         let sender = {
             let mailbox = mailbox.clone();

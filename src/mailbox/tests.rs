@@ -22,7 +22,7 @@ fn take<M>(mailbox: &Mailbox<M>, batch: &mut VecDeque<M>) -> Option<M> {
 
 #[test]
 fn messages_come_out_in_the_order_they_went_in_across_segments() {
-    let mailbox = Mailbox::new(None);
+    let mailbox = Mailbox::of(None);
     let count = 3 * SEGMENT + 7;
     (0..count).for_each(|n| assert!(mailbox.try_push(n).is_ok()));
     assert_eq!(mailbox.len(), count);
@@ -36,7 +36,7 @@ fn messages_come_out_in_the_order_they_went_in_across_segments() {
 /// CS6: the batch counts, so a bound is a bound.
 #[test]
 fn a_full_mailbox_gives_the_message_back() {
-    let mailbox = Mailbox::new(Some(2));
+    let mailbox = Mailbox::of(Some(2));
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(1).is_ok() && mailbox.try_push(2).is_ok());
     assert!(matches!(mailbox.try_push(3), Err(Refused::Full(3))));
@@ -48,7 +48,7 @@ fn a_full_mailbox_gives_the_message_back() {
 
 #[test]
 fn who_waits_for_room_is_not_overtaken() {
-    let mailbox = Mailbox::new(Some(1));
+    let mailbox = Mailbox::of(Some(1));
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(1).is_ok());
     let mut second = mailbox.push(2).ok().flatten().expect("there is no room");
@@ -68,7 +68,7 @@ fn who_waits_for_room_is_not_overtaken() {
 /// CS6: room that was promised to one who leaves goes to the next, and nothing of the one who left is sent.
 #[test]
 fn who_leaves_with_a_promise_has_sent_nothing() {
-    let mailbox = Mailbox::new(Some(1));
+    let mailbox = Mailbox::of(Some(1));
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(1).is_ok());
     let second = mailbox.push(2).ok().flatten().expect("there is no room");
@@ -83,7 +83,7 @@ fn who_leaves_with_a_promise_has_sent_nothing() {
 
 #[test]
 fn who_leaves_the_line_takes_the_message_along() {
-    let mailbox = Mailbox::new(Some(1));
+    let mailbox = Mailbox::of(Some(1));
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(0).is_ok());
     let mut line: Vec<_> =
@@ -106,7 +106,7 @@ fn who_leaves_the_line_takes_the_message_along() {
 
 #[test]
 fn closing_lets_the_queue_drain_and_sends_the_line_away() {
-    let mailbox = Mailbox::new(Some(1));
+    let mailbox = Mailbox::of(Some(1));
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(1).is_ok());
     let mut waiting = mailbox.push(2).ok().flatten().expect("there is no room");
@@ -125,7 +125,7 @@ fn closing_lets_the_queue_drain_and_sends_the_line_away() {
 
 #[test]
 fn the_end_gives_back_what_is_queued() {
-    let mailbox = Mailbox::new(None);
+    let mailbox = Mailbox::of(None);
     let count = SEGMENT + 5;
     (0..count).for_each(|n| assert!(mailbox.try_push(n).is_ok()));
     let left: Vec<_> = mailbox.end(ExitReason::Normal).into_iter().flatten().collect();

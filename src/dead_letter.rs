@@ -1,0 +1,159 @@
+//! Messages that will not be handled any more, and running a message again whose callback crashed.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    contain::{catch, drop_quietly},
+    error::CallError,
+    exit::{Callback, CrashReport, ExitReason},
+    gen_server::GenServer,
+    record::Envelope,
+    reply::Claim,
+};
+
+/// A message that was queued and will not be handled: see [`ServerSpec::dead_letters`](crate::ServerSpec::dead_letters).
+#[non_exhaustive]
+pub struct DeadLetter<S: GenServer> {
+    /// The message.
+    pub message: Message<S>,
+    /// Why it will not be handled.
+    pub why: DeadLetterReason,
+}
+
+/// A message to a server.
+#[non_exhaustive]
+pub enum Message<S: GenServer> {
+    /// Of a [`call`](crate::ServerRef::call). Its caller has been told already.
+    Call(S::Call),
+    /// Of a [`cast`](crate::ServerRef::cast).
+    Cast(S::Cast),
+    /// Of a [`send`](crate::ServerRef::send).
+    Info(S::Info),
+}
+
+/// Why a message will not be handled.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum DeadLetterReason {
+    /// It gave way to a newer one: [`WhenFull::DropOldest`](crate::WhenFull::DropOldest).
+    Overflow,
+    /// Its callback crashed, each time it was run: [`Redelivery::Retry`]. The report is of the last time; its
+    /// [`version`](CrashReport::version) is that of the state it was run on.
+    Crashed(CrashReport),
+    /// It was queued when the server ended.
+    Ended(ExitReason),
+}
+
+/// Whether a message whose callback crashed is run again.
+///
+/// Calls, casts and sends; a [`Next::Continue`](crate::Next::Continue) is never run twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redelivery {
+    /// No: at most once.
+    Never,
+    /// Up to `max` times more, before anything that was queued behind it. The caller of a call waits meanwhile. A message is
+    /// cloned before it is handled; what its callback has done to the world is done again. If it crashes each time, it is a
+    /// [`DeadLetter`].
+    Retry {
+        /// How many times more.
+        max: u32,
+    },
+}
+
+pub(crate) type Undertaker<S> = dyn Fn(DeadLetter<S>) + Send + Sync;
+
+/// How a message is run again: how often, and how it is copied.
+pub(crate) struct Copies<S: GenServer> {
+    pub(crate) max: u32,
+    call: fn(&S::Call) -> S::Call,
+    cast: fn(&S::Cast) -> S::Cast,
+    info: fn(&S::Info) -> S::Info,
+}
+
+impl<S: GenServer> Copies<S> {
+    pub(crate) fn new(max: u32) -> Self
+    where
+        S::Call: Clone,
+        S::Cast: Clone,
+        S::Info: Clone,
+    {
+        Self { max, call: Clone::clone, cast: Clone::clone, info: Clone::clone }
+    }
+
+    /// User code.
+    pub(crate) fn copy(&self, message: &Message<S>) -> Message<S> {
+        match message {
+            Message::Call(call) => Message::Call((self.call)(call)),
+            Message::Cast(cast) => Message::Cast((self.cast)(cast)),
+            Message::Info(info) => Message::Info((self.info)(info)),
+        }
+    }
+}
+
+/// A message that is to be run again.
+pub(crate) struct Again<S: GenServer> {
+    pub(crate) message: Message<S>,
+    pub(crate) claim: Option<Claim>,
+    /// How often it was run.
+    pub(crate) runs: u32,
+}
+
+impl<S: GenServer> Envelope<S> {
+    /// Sees a message off that will not be handled: its caller is told `error`, and the hook, if there is one, gets it.
+    pub(crate) fn bury(
+        self,
+        hook: Option<&Arc<Undertaker<S>>>,
+        error: CallError,
+        why: impl FnOnce() -> DeadLetterReason,
+    ) {
+        let message = match self {
+            Self::Call(call, claim) => {
+                claim.fail(error);
+                Message::Call(call)
+            }
+            Self::Cast(cast) => Message::Cast(cast),
+            Self::Info(info) => Message::Info(info),
+            Self::Notice(notice) if hook.is_some() && notice.is_mail() => match catch(|| notice.make()) {
+                Ok(info) => Message::Info(info),
+                Err(_) => return,
+            },
+            Self::Notice(notice) => return drop_quietly(notice),
+        };
+        message.bury(hook, why);
+    }
+}
+
+impl<S: GenServer> Message<S> {
+    /// What handles it.
+    pub(crate) fn callback(&self) -> Callback {
+        match self {
+            Self::Call(_) => Callback::Call,
+            Self::Cast(_) => Callback::Cast,
+            Self::Info(_) => Callback::Info,
+        }
+    }
+
+    pub(crate) fn bury(self, hook: Option<&Arc<Undertaker<S>>>, why: impl FnOnce() -> DeadLetterReason) {
+        let Some(hook) = hook else { return drop_quietly(self) };
+        if catch(|| hook(DeadLetter { message: self, why: why() })).is_err() {
+            tracing::error!("a hook for dead letters panicked");
+        }
+    }
+}
+
+impl<S: GenServer> fmt::Debug for DeadLetter<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetter").field("message", &self.message).field("why", &self.why).finish()
+    }
+}
+
+impl<S: GenServer> fmt::Debug for Message<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Call(_) => "Call(..)",
+            Self::Cast(_) => "Cast(..)",
+            Self::Info(_) => "Info(..)",
+        })
+    }
+}

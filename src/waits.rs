@@ -1,0 +1,117 @@
+//! Which server waits for which, as far as callbacks are concerned: how a deadlock is told at once.
+//!
+//! A call that is made inside a callback is noted with the server whose callback it is, for as long as it waits: an *edge* from
+//! the caller to the called server. A call that would close a circle of edges could only ever time out; it fails instead,
+//! and is not sent. Calls from outside of every callback are not noted and cost nothing.
+//!
+//! An edge counts as long as the called server itself has to do something for it: once its callback has committed and left
+//! the answer to be given later, anybody may give it, and nobody knows who. So there is no false alarm for it.
+//!
+//! Every edge stands in its server under a lock of its own. Two calls that close the same circle at the same moment each note
+//! their edge before they look, so that at least one of them sees the circle; a verdict is passed under one lock for all, on a
+//! second look, so that it is exactly one.
+
+use std::{collections::HashSet, sync::Arc};
+
+use parking_lot::Mutex;
+
+use crate::{name::serial, peer::Peer, reply::AnySlot, scope::Callback};
+
+/// A call, or a message that waits for room, that is made inside a callback.
+pub(crate) struct Wait {
+    number: u64,
+    /// The incarnation whose callback waits.
+    epoch: u64,
+    target: Arc<dyn Peer>,
+    /// Where the answer is waited for; `None`: for room.
+    slot: Option<Arc<dyn AnySlot>>,
+}
+
+/// What the callbacks of one server wait for.
+#[derive(Default)]
+pub(crate) struct Waits(Mutex<Vec<Wait>>);
+
+impl Waits {
+    /// The servers that the callback of incarnation `epoch` waits for.
+    pub(crate) fn of(&self, epoch: u64) -> Vec<Arc<dyn Peer>> {
+        let waits = self.0.lock();
+        let counts =
+            |wait: &&Wait| wait.epoch == epoch && wait.slot.as_ref().is_none_or(|slot| slot.is_in_hand());
+        waits.iter().filter(counts).map(|wait| wait.target.clone()).collect()
+    }
+
+    pub(crate) fn note(&self, wait: Wait) {
+        self.0.lock().push(wait);
+    }
+
+    pub(crate) fn forget(&self, number: u64) {
+        let mut waits = self.0.lock();
+        let place = waits.iter().position(|wait| wait.number == number);
+        let wait = place.map(|place| waits.swap_remove(place));
+        drop(waits);
+        drop(wait);
+    }
+}
+
+/// An edge, for as long as it is held.
+pub(crate) struct Waiting {
+    server: Arc<dyn Peer>,
+    number: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.server.forget_wait(self.number);
+    }
+}
+
+/// A circle of servers, by name, that all wait for the next.
+pub(crate) struct Circle(pub(crate) Vec<String>);
+
+/// Notes that `callback` waits for `target`, unless that would close a circle.
+pub(crate) fn begin(
+    callback: Callback,
+    target: Arc<dyn Peer>,
+    slot: Option<Arc<dyn AnySlot>>,
+) -> Result<Waiting, Circle> {
+    static VERDICT: Mutex<()> = Mutex::new(());
+    let Callback { server, epoch } = callback;
+    let number = serial();
+    server.note_wait(Wait { number, epoch, target: target.clone(), slot });
+    let waiting = Waiting { server, number };
+    if circle(&*waiting.server, &target).is_none() {
+        return Ok(waiting);
+    }
+    let verdict = VERDICT.lock();
+    match circle(&*waiting.server, &target) {
+        None => Ok(waiting),
+        Some(circle) => {
+            drop(waiting);
+            drop(verdict);
+            Err(circle)
+        }
+    }
+}
+
+/// The way from `target` back to `server`, if there is one.
+fn circle(server: &dyn Peer, target: &Arc<dyn Peer>) -> Option<Circle> {
+    let mut way = vec![(target.clone(), target.waits_for().into_iter())];
+    let mut seen = HashSet::new();
+    while let Some((_, next)) = way.last_mut() {
+        match next.next() {
+            None => {
+                way.pop();
+            }
+            Some(peer) if peer.id() == server.id() => {
+                let others = way.iter().map(|(peer, _)| peer.label().to_string());
+                return Some(Circle([server.label().to_string()].into_iter().chain(others).collect()));
+            }
+            Some(peer) if seen.insert(peer.id()) => {
+                let next = peer.waits_for().into_iter();
+                way.push((peer, next));
+            }
+            Some(_) => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,185 @@
+//! What a worker does beside callbacks: the requests of [`Sys`](crate::Sys), the debug hooks, and the copies of messages that
+//! may have to be run again.
+
+use std::mem;
+
+use super::{Worker, unheard};
+use crate::{
+    cell::Fenced,
+    contain::{Quiet, catch, drop_quietly},
+    dead_letter::{Again, Message},
+    debug::SysEvent,
+    error::CallError,
+    exit::{Callback, CrashKind, CrashReport},
+    gen_server::{GenServer, Next},
+    job::{Job, Turn, Unkept},
+    preserve::{Kept, Preserve},
+    record::InHand,
+    reply::Reply,
+    request::{Change, Wish},
+    supervisor::Factory,
+};
+
+/// The state to go on with, and the server value if that is to be another one, too.
+type Altered<S> = (Quiet<<S as GenServer>::State>, Option<Quiet<S>>);
+
+impl<S: GenServer> Worker<S> {
+    // ---- requests
+
+    pub(super) fn grant(&mut self, wish: Wish<S>) -> Result<Turn<S>, Unkept> {
+        match wish {
+            // Who asked waits no more: it is too late to do it.
+            wish if !wish.is_awaited() => drop_quietly(wish),
+            Wish::Pause(reply) => reply.send(()),
+            Wish::State(reply) => match self.state_now() {
+                Ok(state) => reply.send(state),
+                Err(report) => return self.refuse(report),
+            },
+            Wish::Replace { change, factory, reply } => return self.replace(change, factory, reply),
+        }
+        drop(self.done()?);
+        Ok(Turn::Next(None))
+    }
+
+    /// The request failed, and nothing has changed.
+    fn refuse(&mut self, report: CrashReport) -> Result<Turn<S>, Unkept> {
+        if let Some(claim) = self.done()?.and_then(|in_hand| in_hand.claim) {
+            claim.fail(CallError::Crashed(report));
+        }
+        Ok(Turn::Next(None))
+    }
+
+    fn done(&mut self) -> Result<Option<InHand<S>>, Fenced> {
+        self.logical.cell.enter(self.epoch, |record| record.in_hand.take())
+    }
+
+    /// The state, whether it is committed or not.
+    fn state_now(&mut self) -> Result<Kept<S>, CrashReport> {
+        let kept = self.logical.cell.look(|record| record.kept.clone());
+        if self.uncommitted == 0 {
+            return Ok(kept);
+        }
+        let place = self.place(Callback::System);
+        catch(|| kept.with(self.state.snapshot(), self.epoch))
+            .map_err(|payload| CrashReport::of_panic(payload.as_any(), place))
+    }
+
+    /// Changes a copy of the state, and the server value if there is another factory for it; if all of that goes well, commits
+    /// it and goes on with it.
+    fn replace(
+        &mut self,
+        change: Box<Change<S>>,
+        factory: Option<Factory<S>>,
+        reply: Reply<()>,
+    ) -> Result<Turn<S>, Unkept> {
+        let (state, server) = match self.altered(change, factory.as_ref()) {
+            Ok(altered) => altered,
+            Err(report) => {
+                self.scope.forget();
+                drop_quietly(factory);
+                return self.refuse(report);
+            }
+        };
+        let state = mem::replace(&mut self.state, state);
+        let server = server.map(|server| mem::replace(&mut self.server, server));
+        let before = self.uncommitted;
+        (self.changed, self.factory) = (true, factory);
+        let turn = match self.commit(Callback::System, Next::Wait) {
+            Err(Unkept::Crashed(report)) => {
+                self.scope.forget();
+                let altered = mem::replace(&mut self.state, state);
+                let upgraded = server.map(|server| mem::replace(&mut self.server, server));
+                unheard(&mut self.scope, || drop((altered, upgraded)));
+                self.uncommitted = before;
+                self.refuse(report)
+            }
+            Ok(turn) => {
+                reply.send(());
+                unheard(&mut self.scope, || drop((state, server)));
+                Ok(turn)
+            }
+            fenced => fenced,
+        };
+        // One that was not taken, or the one whose place it took.
+        drop_quietly(self.factory.take());
+        turn
+    }
+
+    fn altered(
+        &mut self,
+        change: Box<Change<S>>,
+        factory: Option<&Factory<S>>,
+    ) -> Result<Altered<S>, CrashReport> {
+        let place = self.place(Callback::System);
+        let kept = self.state_now()?;
+        let changed = self.scope.enter(|| {
+            let mut state = Quiet::new(S::State::restore(&kept));
+            change(&mut state)?;
+            Ok((state, factory.map(|factory| Quiet::new(factory()))))
+        });
+        match changed {
+            Ok(altered) => altered.map_err(|crash| CrashReport::of_error(crash, place)),
+            Err(payload) => Err(CrashReport::of_panic(payload.as_any(), place)),
+        }
+    }
+
+    // ---- debug hooks
+
+    pub(super) fn report_message(&mut self, callback: Callback) {
+        if let Callback::Call | Callback::Cast | Callback::Info = callback {
+            self.report(&SysEvent::In(callback));
+        }
+    }
+
+    pub(super) fn report_commit(&mut self, changed: bool, replies: u64) {
+        if self.debug.is_none() {
+            return;
+        }
+        if changed {
+            self.report(&SysEvent::State { version: self.cx.version });
+        }
+        (0..replies).for_each(|_| self.report(&SysEvent::Out));
+    }
+
+    fn report(&mut self, event: &SysEvent) {
+        for broken in self.debug.iter().flat_map(|hooks| hooks.tell(event)) {
+            tracing::error!(server = %self.logical.label(), id = broken, "a debug hook panicked; removed");
+            self.logical.remove_hook(broken);
+        }
+    }
+
+    // ---- copies
+
+    /// Keeps a copy of a message in the record, if it is to be run again should its callback crash.
+    pub(super) fn with_copy(&mut self, job: Job<S>) -> Result<Job<S>, CrashReport> {
+        let Some(copies) = &self.logical.hooks.copies else { return Ok(job) };
+        let place = self.place(job.callback());
+        let copied = self.scope.enter(|| {
+            let message = match job {
+                Job::Call(call) => Message::Call(call),
+                Job::Cast(cast) => Message::Cast(cast),
+                Job::Info(info) | Job::Timer(info) => Message::Info(info),
+                Job::Notice(notice) => Message::Info(notice.make()),
+                Job::Again(message) => message,
+                other => return Err(other),
+            };
+            let copy = copies.copy(&message);
+            Ok((message, copy))
+        });
+        let (message, copy) = match copied {
+            Ok(Ok(copied)) => copied,
+            Ok(Err(other)) => return Ok(other),
+            Err(payload) => return Err(CrashReport::of_panic(payload.as_any(), place)),
+        };
+        let mut copy = Some(copy);
+        let noted = self.logical.cell.enter(self.epoch, |record| {
+            record.in_hand.as_mut().into_iter().for_each(|in_hand| in_hand.copy = copy.take());
+        });
+        if let (Err(Fenced), Some(copy)) = (noted, copy) {
+            // It was killed before the message was run at all. The caller of a call was told; others go back.
+            self.logical.run_again(Again { message: copy, claim: None, runs: 0 });
+            return Err(CrashReport::new(CrashKind::Kill, "killed", place));
+        }
+        Ok(Job::Again(message))
+    }
+}
