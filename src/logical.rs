@@ -24,43 +24,28 @@
 //! * **K13** Every end is an answer: every pending and later operation resolves, with the reason.
 //! * **K14** The death of the supervisor task is the logical end.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    future::poll_fn,
-    mem,
-    sync::{Arc, Weak},
-    task::Waker,
-    time::Duration,
-};
+mod end;
+mod mail;
+
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     bell::Bell,
     cell::Cell,
-    contain::drop_quietly,
-    dead_letter::{Again, DeadLetterReason},
     deadlines::{DeadlineKey, Deadlines, comes, later},
     debug,
-    error::{CallError, StartError},
+    error::CallError,
     exit::{CrashKind, CrashReport, ExitReason},
-    extras::{Extras, Own},
-    feed::{Event, Nudge},
     gen_server::GenServer,
-    mailbox::{Mailbox, Refused, Ticket},
-    monitor::Down,
+    mailbox::Mailbox,
     name::{Label, ServerId},
-    notice::Notice,
-    peer,
-    preserve::Kept,
-    record::{Envelope, InHand, Parting, Phase, Record},
+    record::{Envelope, Parting, Phase, Record, fail_all},
     reply::{AnySlot, Caller, Claim},
-    scope::{self, Place},
-    spec::{Hooks, Options, Shutdown, WhenFull},
+    spec::{Hooks, Options, Shutdown},
     sync::Mutex,
-    timers::{Timer, TimerRef},
-    waits::{self, Waits},
+    waits::Waits,
 };
 
 /// K11: all of it outlives workers and keepers.
@@ -149,80 +134,6 @@ impl<S: GenServer> Logical<S> {
         self.stop(reason);
     }
 
-    /// Queues a message, or stands in line for room: then the ticket queues it.
-    pub(crate) fn push(
-        &self,
-        envelope: Envelope<S>,
-    ) -> Result<Option<Ticket<'_, Envelope<S>>>, Refused<Envelope<S>>> {
-        match self.options.mailbox.when_full {
-            WhenFull::Wait => self.mailbox.push(envelope).map_err(Refused::Closed),
-            WhenFull::Refuse | WhenFull::DropOldest => self.try_push(envelope).map(|()| None),
-        }
-    }
-
-    /// Queues a message, and never waits.
-    pub(crate) fn try_push(&self, envelope: Envelope<S>) -> Result<(), Refused<Envelope<S>>> {
-        let envelope = match self.mailbox.try_push(envelope) {
-            Err(Refused::Full(envelope)) if self.options.mailbox.when_full == WhenFull::DropOldest => {
-                envelope
-            }
-            other => return other,
-        };
-        let push_out =
-            |record: &mut Record<S>| self.mailbox.push_out(&mut record.batch, envelope, Envelope::is_mail);
-        let oldest = self.cell.look(push_out).map_err(Refused::Closed)?;
-        if let Some(oldest) = oldest {
-            oldest.bury(self.hooks.dead_letters.as_ref(), CallError::Full, || DeadLetterReason::Overflow);
-        }
-        Ok(())
-    }
-
-    /// Queues a message, and waits for room; but not for a circle of full mailboxes, of which this one may be the only one:
-    /// nobody in it would ever make room.
-    pub(crate) async fn post(self: &Arc<Self>, envelope: Envelope<S>) -> Result<(), Envelope<S>> {
-        let place = scope::place(self.id);
-        if let Place::Inside = place {
-            return self.mailbox.push_over(envelope).map_err(|dismissed| dismissed.message);
-        }
-        let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
-        let waiting = match place {
-            Place::Elsewhere(callback) => Some(waits::begin(callback, self.clone(), None)),
-            Place::Outside | Place::Inside => None,
-        };
-        let queued = match waiting {
-            Some(Err(_)) => self.mailbox.push_over(ticket.leave()),
-            Some(Ok(_)) | None => poll_fn(|cx| ticket.poll(cx)).await,
-        };
-        queued.map_err(|dismissed| dismissed.message)
-    }
-
-    /// Queues a notice, which never waits.
-    pub(crate) fn notify(&self, notice: Box<Notice<S::Info>>) {
-        drop_quietly(self.mailbox.push_over(Envelope::Notice(notice)));
-    }
-
-    /// Arms a timer from outside.
-    pub(crate) fn arm(&self, at: Option<Instant>, timer: Timer<S::Info>) -> TimerRef {
-        let name = TimerRef::next();
-        let unwanted = self.cell.look(|record| {
-            if record.deferred.ended() {
-                return Some(timer);
-            }
-            record.extras().timers.arm(name, at, timer)
-        });
-        drop_quietly(unwanted);
-        self.mailbox.wake();
-        name
-    }
-
-    /// Cancels a timer from outside. Tells whether it was armed.
-    pub(crate) fn cancel(&self, timer: TimerRef) -> bool {
-        let cancelled = self.cell.look(|record| record.extras.as_mut()?.timers.cancel(timer));
-        let was_armed = cancelled.is_some();
-        drop_quietly(cancelled);
-        was_armed
-    }
-
     /// Ends the first incarnation if its `init` is not done. Tells whether it did.
     pub(crate) fn give_up_starting(&self) -> bool {
         let starting = |record: &Record<S>| matches!(record.life.phase, Phase::Starting);
@@ -254,34 +165,6 @@ impl<S: GenServer> Logical<S> {
         self.left(in_hand, &report, error);
         self.wake_supervisor();
         true
-    }
-
-    /// Sees off what a callback that crashed had in hand: its message is run again if that is wanted, or its caller is told
-    /// (K7).
-    pub(crate) fn left(&self, in_hand: Option<InHand<S>>, report: &CrashReport, error: CallError) {
-        let Some(InHand { claim, copy, runs, .. }) = in_hand else { return };
-        let crashed = matches!(error, CallError::Crashed(_));
-        let (Some(message), Some(copies), true) = (copy, &self.hooks.copies, crashed) else {
-            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
-            return;
-        };
-        let again = Again { message, claim, runs: runs + 1 };
-        let late = if runs < copies.max { self.run_again(again) } else { Some(again) };
-        if let Some(Again { message, claim, .. }) = late {
-            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
-            message.bury(self.hooks.dead_letters.as_ref(), || DeadLetterReason::Crashed(report.clone()));
-        }
-    }
-
-    /// Has a message run before all that are queued, unless the server has seen those off already.
-    pub(crate) fn run_again(&self, again: Again<S>) -> Option<Again<S>> {
-        self.cell.look(|record| {
-            if record.deferred.ended() {
-                return Some(again);
-            }
-            record.extras().again.push_back(again);
-            None
-        })
     }
 
     /// Removes a debug hook. Tells whether there was one.
@@ -370,89 +253,11 @@ impl<S: GenServer> Logical<S> {
         let late = self.cell.look(|record| record.deferred.note(slot));
         fail_all(late, &ExitReason::Killed);
     }
-
-    // ---- the end
-
-    /// K13: ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
-    pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
-        let stopped = || CallError::Stopped(reason.clone());
-        let (in_hand, parting) = self.cell.fence(|record, _| record.leave()).unwrap_or_default();
-        self.part(parting);
-        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
-            claim.fail(stopped());
-        }
-        let hook = self.hooks.dead_letters.as_ref();
-        let ended = || DeadLetterReason::Ended(reason.clone());
-        let inbox = self.mailbox.end(reason.clone());
-        let (batch, deferred, continues, registration, own) = self.cell.look(|record| {
-            let batch = mem::take(&mut record.batch);
-            let own = record.extras.as_mut().map(|extras| extras.own());
-            (batch, record.deferred.end(), mem::take(&mut record.continues), record.registration.take(), own)
-        });
-        drop(registration);
-        for Again { message, claim, .. } in own.into_iter().flat_map(Own::end) {
-            claim.into_iter().for_each(|claim| claim.fail(stopped()));
-            message.bury(hook, ended);
-        }
-        fail_all(deferred, reason);
-        let queued: Vec<VecDeque<_>> = [batch].into_iter().chain(inbox).collect();
-        queued.into_iter().flatten().for_each(|envelope| envelope.bury(hook, stopped(), ended));
-        continues.into_iter().for_each(drop_quietly);
-    }
-
-    /// Tells the listeners of the end, if they were told of the start. `false` if there is no keeper to do so.
-    pub(crate) fn announce_end(&self, reason: &ExitReason) -> bool {
-        let mut nudge = Nudge::none();
-        let attended = self.cell.look(|record| {
-            let served = record.life.serving > 0;
-            let kept = record.kept.clone();
-            let last = served.then(|| Event::Terminated { reason: reason.clone(), kept });
-            record.feed.end(&mut nudge, last)
-        });
-        nudge.ring();
-        attended
-    }
-
-    /// Marks the server as over, and tells whoever waits for it.
-    pub(crate) fn over(&self, phase: Phase) {
-        let (tasks, extras, end) = self.cell.look(|record| {
-            record.life.phase = phase;
-            (mem::take(&mut record.tasks), record.extras.take(), Self::end_of(record))
-        });
-        let supervisor = self.supervisor.lock().take();
-        drop((tasks, supervisor));
-        self.ring();
-        if let (Some(extras), Some((reason, _))) = (extras, end) {
-            let Extras { watchers, ties, .. } = *extras;
-            let down = Down { name: self.name.clone(), reason };
-            watchers.into_values().for_each(|watcher| watcher(down.clone()));
-            let peers = ties.into_values().filter_map(|(peer, _)| peer.upgrade());
-            peers.for_each(|peer| peer::ended(&*peer, self.id, down.clone()));
-        }
-    }
-
-    /// The reason of the logical end and the final state, once it is over.
-    pub(crate) fn end_of(record: &mut Record<S>) -> Option<(ExitReason, Kept<S>)> {
-        let reason = match &record.life.phase {
-            Phase::Terminated(reason) => reason.clone(),
-            Phase::Failed(StartError::Init(report)) => ExitReason::Crashed(report.clone()),
-            Phase::Failed(_) => ExitReason::Shutdown,
-            Phase::Starting | Phase::Running | Phase::Restarting => return None,
-        };
-        Some((reason, record.kept.clone()))
-    }
 }
 
 impl<S: GenServer> fmt::Debug for Logical<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logical").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-fn fail_all(slots: impl IntoIterator<Item = Weak<dyn AnySlot>>, reason: &ExitReason) {
-    for slot in slots.into_iter().filter_map(|slot| slot.upgrade()) {
-        slot.fail(CallError::Stopped(reason.clone()));
-        drop_quietly(slot);
     }
 }
 

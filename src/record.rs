@@ -4,21 +4,22 @@
 //! under way. Beside it, under the same lock, stands what has to change in the same instant: the work in hand, the
 //! messages taken but not handled, the events to tell, the phase of the life.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+mod deferred;
+mod life;
+
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use tokio::{task::AbortHandle, time::Instant};
 
+pub(crate) use self::{
+    deferred::{Deferred, fail_all},
+    life::{Counters, Life, Phase},
+};
 use crate::{
     contain::Quiet,
     dead_letter::{Again, Message},
     debug,
-    error::StartError,
-    exit::{Callback, CrashReport, ExitReason, Place},
+    exit::{Callback, ExitReason, Place},
     extras::Extras,
     feed::{Audience, Event, Feed, Nudge},
     gen_server::GenServer,
@@ -26,11 +27,10 @@ use crate::{
     notice::Notice,
     preserve::{Kept, Snapshot},
     registry::Registration,
-    reply::{AnySlot, Claim},
+    reply::Claim,
     request::Request,
     restart::Budget,
     scope::Said,
-    server_ref::Status,
     supervisor::Factory,
     task::TaskRef,
     tasks::Tasks,
@@ -99,61 +99,6 @@ impl<S: GenServer> InHand<S> {
     pub(crate) fn new(callback: Callback, claim: Option<Claim>) -> Self {
         Self { callback, claim, copy: None, runs: 0 }
     }
-}
-
-/// Where the logical server is in its life.
-#[derive(Debug, Default)]
-pub(crate) struct Life {
-    pub(crate) phase: Phase,
-    /// The last incarnation that began to serve.
-    pub(crate) serving: u64,
-    /// The last incarnation that was decided on.
-    pub(crate) announced: u64,
-    /// Whether the incarnation that is alive has handled a message.
-    pub(crate) proven: bool,
-    /// When the last incarnation ended.
-    pub(crate) died: Option<Instant>,
-    /// How the last incarnation was killed.
-    pub(crate) killed: Option<CrashReport>,
-    /// The logical server is to end at once.
-    pub(crate) kill: bool,
-    /// It is to end at this time if an orderly shutdown has not ended it before.
-    pub(crate) kill_at: Option<Instant>,
-    /// No callback is to begin.
-    pub(crate) suspended: bool,
-}
-
-impl Life {
-    pub(crate) fn status(&self) -> Status {
-        match self.phase {
-            Phase::Starting => Status::Starting,
-            Phase::Running if self.suspended => Status::Suspended,
-            Phase::Running => Status::Running,
-            Phase::Restarting => Status::Restarting,
-            Phase::Failed(_) | Phase::Terminated(_) => Status::Terminated,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Phase {
-    #[default]
-    Starting,
-    Running,
-    Restarting,
-    /// It never served.
-    Failed(StartError),
-    Terminated(ExitReason),
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counters {
-    pub(crate) messages_in: u64,
-    pub(crate) replies_out: u64,
-    pub(crate) commits: u64,
-    pub(crate) crashes: u64,
-    pub(crate) restarts: u64,
-    pub(crate) zombies: u64,
 }
 
 /// What a poisoned state may be replaced with.
@@ -421,47 +366,5 @@ impl<S: GenServer> Envelope<S> {
             Self::Call(..) | Self::Cast(_) | Self::Info(_) => true,
             Self::Notice(notice) => notice.is_mail(),
         }
-    }
-}
-
-/// The slots of calls that will be answered later, if at all.
-#[derive(Default)]
-pub(crate) struct Deferred {
-    slots: VecDeque<Weak<dyn AnySlot>>,
-    ended: bool,
-}
-
-impl Deferred {
-    /// Notes a slot. If the server has answered everyone already and will not see this one, it comes back.
-    pub(crate) fn note(&mut self, slot: Weak<dyn AnySlot>) -> Option<Weak<dyn AnySlot>> {
-        if self.ended {
-            return Some(slot);
-        }
-        self.slots.push_back(slot);
-        None
-    }
-
-    /// Whether the server has answered everyone: it is over, or as good as.
-    pub(crate) fn ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Whether there may be any. Looks at two at a time and forgets those that are over: since a callback adds one at most,
-    /// at most half of the list is ever out of date.
-    pub(crate) fn any(&mut self) -> bool {
-        for _ in 0..2 {
-            match self.slots.pop_front() {
-                Some(slot) if slot.strong_count() > 0 => self.slots.push_back(slot),
-                Some(_) => {}
-                None => return false,
-            }
-        }
-        !self.slots.is_empty()
-    }
-
-    /// The server answers everyone now: gives all slots, and takes none any more.
-    pub(crate) fn end(&mut self) -> VecDeque<Weak<dyn AnySlot>> {
-        self.ended = true;
-        mem::take(&mut self.slots)
     }
 }

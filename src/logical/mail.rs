@@ -1,0 +1,125 @@
+//! What comes in: messages, notices, timers; and messages that come back because their callback crashed.
+
+use std::{future::poll_fn, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::Logical;
+use crate::{
+    contain::drop_quietly,
+    dead_letter::{Again, DeadLetterReason},
+    error::CallError,
+    exit::CrashReport,
+    gen_server::GenServer,
+    mailbox::{Refused, Ticket},
+    notice::Notice,
+    record::{Envelope, InHand, Record},
+    scope::{self, Place},
+    spec::WhenFull,
+    timers::{Timer, TimerRef},
+    waits,
+};
+
+impl<S: GenServer> Logical<S> {
+    /// Queues a message, or stands in line for room: then the ticket queues it.
+    pub(crate) fn push(
+        &self,
+        envelope: Envelope<S>,
+    ) -> Result<Option<Ticket<'_, Envelope<S>>>, Refused<Envelope<S>>> {
+        match self.options.mailbox.when_full {
+            WhenFull::Wait => self.mailbox.push(envelope).map_err(Refused::Closed),
+            WhenFull::Refuse | WhenFull::DropOldest => self.try_push(envelope).map(|()| None),
+        }
+    }
+
+    /// Queues a message, and never waits.
+    pub(crate) fn try_push(&self, envelope: Envelope<S>) -> Result<(), Refused<Envelope<S>>> {
+        let envelope = match self.mailbox.try_push(envelope) {
+            Err(Refused::Full(envelope)) if self.options.mailbox.when_full == WhenFull::DropOldest => {
+                envelope
+            }
+            other => return other,
+        };
+        let push_out =
+            |record: &mut Record<S>| self.mailbox.push_out(&mut record.batch, envelope, Envelope::is_mail);
+        let oldest = self.cell.look(push_out).map_err(Refused::Closed)?;
+        if let Some(oldest) = oldest {
+            oldest.bury(self.hooks.dead_letters.as_ref(), CallError::Full, || DeadLetterReason::Overflow);
+        }
+        Ok(())
+    }
+
+    /// Queues a message, and waits for room; but not for a circle of full mailboxes, of which this one may be the only one:
+    /// nobody in it would ever make room.
+    pub(crate) async fn post(self: &Arc<Self>, envelope: Envelope<S>) -> Result<(), Envelope<S>> {
+        let place = scope::place(self.id);
+        if let Place::Inside = place {
+            return self.mailbox.push_over(envelope).map_err(|dismissed| dismissed.message);
+        }
+        let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
+        let waiting = match place {
+            Place::Elsewhere(callback) => Some(waits::begin(callback, self.clone(), None)),
+            Place::Outside | Place::Inside => None,
+        };
+        let queued = match waiting {
+            Some(Err(_)) => self.mailbox.push_over(ticket.leave()),
+            Some(Ok(_)) | None => poll_fn(|cx| ticket.poll(cx)).await,
+        };
+        queued.map_err(|dismissed| dismissed.message)
+    }
+
+    /// Queues a notice, which never waits.
+    pub(crate) fn notify(&self, notice: Box<Notice<S::Info>>) {
+        drop_quietly(self.mailbox.push_over(Envelope::Notice(notice)));
+    }
+
+    /// Arms a timer from outside.
+    pub(crate) fn arm(&self, at: Option<Instant>, timer: Timer<S::Info>) -> TimerRef {
+        let name = TimerRef::next();
+        let unwanted = self.cell.look(|record| {
+            if record.deferred.ended() {
+                return Some(timer);
+            }
+            record.extras().timers.arm(name, at, timer)
+        });
+        drop_quietly(unwanted);
+        self.mailbox.wake();
+        name
+    }
+
+    /// Cancels a timer from outside. Tells whether it was armed.
+    pub(crate) fn cancel(&self, timer: TimerRef) -> bool {
+        let cancelled = self.cell.look(|record| record.extras.as_mut()?.timers.cancel(timer));
+        let was_armed = cancelled.is_some();
+        drop_quietly(cancelled);
+        was_armed
+    }
+
+    /// Sees off what a callback that crashed had in hand: its message is run again if that is wanted, or its caller is told
+    /// (K7).
+    pub(crate) fn left(&self, in_hand: Option<InHand<S>>, report: &CrashReport, error: CallError) {
+        let Some(InHand { claim, copy, runs, .. }) = in_hand else { return };
+        let crashed = matches!(error, CallError::Crashed(_));
+        let (Some(message), Some(copies), true) = (copy, &self.hooks.copies, crashed) else {
+            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
+            return;
+        };
+        let again = Again { message, claim, runs: runs + 1 };
+        let late = if runs < copies.max { self.run_again(again) } else { Some(again) };
+        if let Some(Again { message, claim, .. }) = late {
+            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
+            message.bury(self.hooks.dead_letters.as_ref(), || DeadLetterReason::Crashed(report.clone()));
+        }
+    }
+
+    /// Has a message run before all that are queued, unless the server has seen those off already.
+    pub(crate) fn run_again(&self, again: Again<S>) -> Option<Again<S>> {
+        self.cell.look(|record| {
+            if record.deferred.ended() {
+                return Some(again);
+            }
+            record.extras().again.push_back(again);
+            None
+        })
+    }
+}

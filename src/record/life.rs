@@ -1,0 +1,64 @@
+//! Where a logical server is in its life, and what it has counted on the way.
+
+use tokio::time::Instant;
+
+use crate::{
+    error::StartError,
+    exit::{CrashReport, ExitReason},
+    server_ref::Status,
+};
+
+/// Where the logical server is in its life.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) phase: Phase,
+    /// The last incarnation that began to serve.
+    pub(crate) serving: u64,
+    /// The last incarnation that was decided on.
+    pub(crate) announced: u64,
+    /// Whether the incarnation that is alive has handled a message.
+    pub(crate) proven: bool,
+    /// When the last incarnation ended.
+    pub(crate) died: Option<Instant>,
+    /// How the last incarnation was killed.
+    pub(crate) killed: Option<CrashReport>,
+    /// The logical server is to end at once.
+    pub(crate) kill: bool,
+    /// It is to end at this time if an orderly shutdown has not ended it before.
+    pub(crate) kill_at: Option<Instant>,
+    /// No callback is to begin.
+    pub(crate) suspended: bool,
+}
+
+impl Life {
+    pub(crate) fn status(&self) -> Status {
+        match self.phase {
+            Phase::Starting => Status::Starting,
+            Phase::Running if self.suspended => Status::Suspended,
+            Phase::Running => Status::Running,
+            Phase::Restarting => Status::Restarting,
+            Phase::Failed(_) | Phase::Terminated(_) => Status::Terminated,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Phase {
+    #[default]
+    Starting,
+    Running,
+    Restarting,
+    /// It never served.
+    Failed(StartError),
+    Terminated(ExitReason),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) messages_in: u64,
+    pub(crate) replies_out: u64,
+    pub(crate) commits: u64,
+    pub(crate) crashes: u64,
+    pub(crate) restarts: u64,
+    pub(crate) zombies: u64,
+}

@@ -1,0 +1,215 @@
+//! The options of a server, with their defaults, and the refusal of those that make no sense.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    contain::catch,
+    dead_letter::{Copies, Undertaker},
+    error::StartError,
+    gen_server::GenServer,
+    monitor::Down,
+    preserve::{Kept, Snapshot},
+    restart::Backoff,
+};
+
+/// How many messages a server queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mailbox {
+    pub(crate) capacity: Option<usize>,
+    pub(crate) when_full: WhenFull,
+    high_water: Option<usize>,
+}
+
+/// What becomes of a message for which a bounded mailbox has no room.
+///
+/// It does not concern what a server sends itself, its timers, and the notices of its monitors and tasks: they never wait, and
+/// never give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Its sender waits for room, first come first served.
+    Wait,
+    /// Its sender is told at once: [`CallError::Full`](crate::CallError::Full), [`CastError`](crate::CastError),
+    /// [`TrySendError::Full`](crate::TrySendError::Full).
+    Refuse,
+    /// The oldest queued message gives way to it: its caller gets [`CallError::Full`](crate::CallError::Full), and it is a
+    /// [`DeadLetter`](crate::DeadLetter).
+    DropOldest,
+}
+
+impl Mailbox {
+    /// Any number, as in OTP.
+    pub const fn unbounded() -> Self {
+        Self { capacity: None, when_full: WhenFull::Wait, high_water: None }
+    }
+
+    /// At most `capacity`: then [`call`](crate::ServerRef::call), [`cast`](crate::ServerRef::cast) and [`send`](crate::ServerRef::send) wait for
+    /// room, first come first served, and [`try_cast`](crate::ServerRef::try_cast) gives the message back. A capacity of 0 is
+    /// refused at [`start`](crate::ServerSpec::start).
+    pub const fn bounded(capacity: usize) -> Self {
+        Self { capacity: Some(capacity), when_full: WhenFull::Wait, high_water: None }
+    }
+
+    /// What becomes of a message for which there is no room. Defaults to [`WhenFull::Wait`].
+    #[must_use]
+    pub const fn when_full(mut self, policy: WhenFull) -> Self {
+        self.when_full = policy;
+        self
+    }
+
+    /// Logs a warning (by `tracing`) when so many messages are queued, and again only after their number has fallen to half of
+    /// it. Defaults to three quarters of the capacity, or to 10,000 where there is none; without bounds the up to 1,024
+    /// messages that the worker has taken to work on do not count.
+    #[must_use]
+    pub const fn high_water(mut self, messages: usize) -> Self {
+        self.high_water = Some(messages);
+        self
+    }
+
+    pub(crate) fn mark(&self) -> usize {
+        let default = || self.capacity.map_or(10_000, |capacity| capacity - capacity / 4);
+        self.high_water.unwrap_or_else(default)
+    }
+}
+
+/// When the state is committed.
+///
+/// A looser policy makes callbacks that change a large state cheaper, and loses what was not committed when the worker
+/// crashes: exactly the callbacks since the last commit, *acknowledged or not*. Replies, timers, continues and everything else
+/// go as ever.
+///
+/// Whatever the policy, the state is committed after `init`, `restarted` and [`Sys::replace`](crate::Sys::replace), with
+/// [`Next::Stop`](crate::Next::Stop), and before the `terminate` of an orderly stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitPolicy {
+    /// With every callback that changed it. Loses nothing.
+    EveryCallback,
+    /// With every `n`-th callback that changed it. Loses the last `n - 1` of them at most.
+    Every(u64),
+    /// With the end of a callback that called [`Context::commit`](crate::Context::commit).
+    Explicit,
+}
+
+/// How an owner ends a server: what the drop of a [`ServerGuard`](crate::ServerGuard) does. OTP's `shutdown` of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shutdown {
+    /// Kill it: no `terminate`.
+    BrutalKill,
+    /// Let it handle what is queued and terminate, and kill it if that takes longer.
+    Timeout(Duration),
+    /// Let it handle what is queued and terminate, however long it takes.
+    Infinity,
+}
+
+/// What becomes of a state that lets no incarnation live.
+///
+/// It is called poisoned when the restart limit is reached and either the last incarnation died before it could serve, or
+/// none of the incarnations in question has handled one message; kills do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Poison {
+    /// Nothing: the server ends with [`RestartLimit`](crate::ExitReason::RestartLimit).
+    Stop,
+    /// It goes back to the state that `init` left.
+    ResetToInitial,
+    /// It goes back to the state before the last commit; not twice in a row. That state is held until the next commit, and so
+    /// are the replies in it.
+    PreviousGood,
+}
+
+/// The options that one server has, besides those that are used up at its start.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) max_restarts: u32,
+    pub(crate) within: Duration,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) commit: CommitPolicy,
+    pub(crate) call_timeout: Duration,
+    pub(crate) init_timeout: Option<Duration>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) kill_grace: Duration,
+    pub(crate) max_zombies: usize,
+    pub(crate) poison: Poison,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_restarts: 1000,
+            within: Duration::from_secs(10),
+            backoff: None,
+            mailbox: Mailbox::unbounded(),
+            commit: CommitPolicy::EveryCallback,
+            call_timeout: Duration::from_secs(5),
+            init_timeout: None,
+            shutdown: Shutdown::Timeout(Duration::from_secs(5)),
+            kill_grace: Duration::from_secs(1),
+            max_zombies: 1,
+            poison: Poison::Stop,
+        }
+    }
+}
+
+/// What a user has said by a closure.
+pub(crate) struct Hooks<S: GenServer> {
+    pub(crate) trap_exits: Option<Arc<TrapExits<S>>>,
+    pub(crate) dead_letters: Option<Arc<Undertaker<S>>>,
+    pub(crate) copies: Option<Copies<S>>,
+    pub(super) format_state: Option<Box<FormatState<S>>>,
+}
+
+type TrapExits<S> = dyn Fn(Down) -> <S as GenServer>::Info + Send + Sync;
+type FormatState<S> = dyn Fn(&Snapshot<S>) -> String + Send + Sync;
+
+impl<S: GenServer> Default for Hooks<S> {
+    fn default() -> Self {
+        Self { trap_exits: None, dead_letters: None, copies: None, format_state: None }
+    }
+}
+
+impl<S: GenServer> Hooks<S> {
+    /// The state as it may be shown, if it may.
+    pub(crate) fn show(&self, kept: impl FnOnce() -> Kept<S>) -> Option<String> {
+        let format = self.format_state.as_ref()?;
+        Some(catch(|| format(&kept())).unwrap_or_else(|_| "(its format_state panicked)".into()))
+    }
+}
+
+impl Options {
+    /// Refuses what makes no sense.
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        let Self {
+            max_restarts: _,
+            within,
+            backoff,
+            mailbox,
+            commit,
+            call_timeout: _,
+            init_timeout: _,
+            shutdown: _,
+            kill_grace: _,
+            max_zombies: _,
+            poison: _,
+        } = self;
+        let refuse = |what: &str| Err(StartError::Config(what.into()));
+        if within.is_zero() {
+            return refuse("the window of max_restarts is zero: no crash would ever count");
+        }
+        if mailbox.capacity == Some(0) {
+            return refuse("the mailbox has a capacity of 0: no message could ever be queued");
+        }
+        if mailbox.high_water == Some(0) {
+            return refuse("the mailbox has a high-water mark of 0: it would always be above it");
+        }
+        if *commit == CommitPolicy::Every(0) {
+            return refuse("the commit policy is every 0 callbacks: that is none");
+        }
+        if backoff.is_some_and(|backoff| backoff.min > backoff.max) {
+            return refuse("the back-off has a minimum above its maximum");
+        }
+        Ok(())
+    }
+}
