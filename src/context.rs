@@ -307,12 +307,15 @@ impl<S: GenServer> Context<S> {
     /// The link is one between logical servers: a crash that a server survives does not concern it. The counterpart of
     /// `Process.link`.
     pub fn link<T: GenServer>(&mut self, server: &ServerRef<T>) {
-        self.effects.link(server.logical.clone(), true);
+        self.effects.link(server.logical.clone());
     }
 
-    /// Takes back a [`link`](Self::link) with that server, whichever of the two made it.
-    pub fn unlink<T: GenServer>(&mut self, server: &ServerRef<T>) {
-        self.effects.link(server.logical.clone(), false);
+    /// Takes back a [`link`](Self::link) with that server, whichever of the two made it, or the tie that
+    /// [`start_link`](crate::ServerSpec::start_link) made. `false`: there is none.
+    pub fn unlink<T: GenServer>(&mut self, server: &ServerRef<T>) -> bool {
+        let (logical, peer) = (&self.logical, server.id());
+        self.effects
+            .unlink(server.logical.clone(), || in_record(logical, |extras| extras.ties.contains_key(&peer)))
     }
 
     pub(crate) fn label(&self) -> impl fmt::Display {

@@ -136,8 +136,18 @@ impl<S: GenServer> Effects<S> {
         running
     }
 
-    pub(crate) fn link(&mut self, server: Arc<dyn Peer>, linked: bool) {
-        self.staged().links.push((server, linked));
+    pub(crate) fn link(&mut self, server: Arc<dyn Peer>) {
+        self.staged().links.push((server, true));
+    }
+
+    pub(crate) fn unlink(&mut self, server: Arc<dyn Peer>, is_linked: impl FnOnce() -> bool) -> bool {
+        let links = self.0.iter().flat_map(|staged| staged.links.iter().rev());
+        let staged = links.filter(|(peer, _)| peer.id() == server.id()).map(|(_, linked)| *linked).next();
+        let linked = staged.unwrap_or_else(is_linked);
+        if linked {
+            self.staged().links.push((server, false));
+        }
+        linked
     }
 
     /// The callback has crashed: it has asked for nothing.
