@@ -64,12 +64,14 @@ impl<T> Cell<T> {
     }
 
     /// Lets incarnation `epoch` at the record if it is the one alive.
+    #[inline]
     pub(crate) fn enter<R>(&self, epoch: u64, f: impl FnOnce(&mut T) -> R) -> Result<R, Fenced> {
         let mut inner = self.inner.lock();
         if inner.alive && inner.epoch == epoch { Ok(f(&mut inner.record)) } else { Err(Fenced) }
     }
 
     /// As [`enter`](Self::enter), and counts what is refused: for commits.
+    #[inline]
     pub(crate) fn commit<R>(&self, epoch: u64, f: impl FnOnce(&mut T) -> R) -> Result<R, Fenced> {
         let mut inner = self.inner.lock();
         if inner.alive && inner.epoch == epoch {
@@ -81,6 +83,7 @@ impl<T> Cell<T> {
     }
 
     /// For the logical server itself, which outlives incarnations.
+    #[inline]
     pub(crate) fn look<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.inner.lock().record)
     }

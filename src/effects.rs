@@ -158,6 +158,7 @@ impl<S: GenServer> Effects<S> {
     // ---- the commit
 
     /// Does what concerns the record. Under its lock: no user code runs and nothing of a user's is dropped.
+    #[inline]
     pub(crate) fn record(&mut self, record: &mut Record<S>) {
         let Some(staged) = &mut self.0 else { return };
         let Staged {
@@ -193,6 +194,7 @@ impl<S: GenServer> Effects<S> {
     }
 
     /// Does what concerns other servers: after the commit, and before the replies tell anybody that it was done.
+    #[inline]
     pub(crate) fn connect(&mut self, logical: &Arc<Logical<S>>) {
         let Some(staged) = &mut self.0 else { return };
         for (name, server, watcher) in staged.monitors.drain(..) {
@@ -209,6 +211,7 @@ impl<S: GenServer> Effects<S> {
     }
 
     /// Does what may run or drop what is a user's: last.
+    #[inline]
     pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
         let Some(staged) = self.0.take() else { return };
         let Staged { tasks, aborted, removed, unwatched, stopped, .. } = *staged;

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     contain::drop_quietly,
-    dead_letter::Again,
+    dead_letter::{Again, Message},
     gen_server::GenServer,
     monitor::MonitorRef,
     name::ServerId,
@@ -33,6 +33,10 @@ pub(crate) struct Extras<S: GenServer> {
     pub(crate) requests: VecDeque<Request<S>>,
     /// Messages whose callback crashed and that are run again before any other.
     pub(crate) again: VecDeque<Again<S>>,
+    /// The message in hand, if it is to be run again should its callback crash.
+    pub(crate) copy: Option<Message<S>>,
+    /// How often it was run before.
+    pub(crate) runs: u32,
 }
 
 impl<S: GenServer> Default for Extras<S> {
@@ -46,6 +50,8 @@ impl<S: GenServer> Default for Extras<S> {
             ties: HashMap::new(),
             requests: VecDeque::new(),
             again: VecDeque::new(),
+            copy: None,
+            runs: 0,
         }
     }
 }
@@ -83,6 +89,11 @@ impl<S: GenServer> Extras<S> {
             requests: mem::take(&mut self.requests),
             again: mem::take(&mut self.again),
         }
+    }
+
+    /// The copy of the message in hand, and how often that was run before.
+    pub(crate) fn take_copy(&mut self) -> (Option<Message<S>>, u32) {
+        (self.copy.take(), mem::take(&mut self.runs))
     }
 
     /// Whether a notice is still wanted, now that its turn has come.

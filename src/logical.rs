@@ -159,10 +159,8 @@ impl<S: GenServer> Logical<S> {
             }
             (record.leave(), report)
         });
-        let Some(((in_hand, parting), report)) = ended else { return false };
-        self.part(parting);
-        let error = answer(report.clone());
-        self.left(in_hand, &report, error);
+        let Some((left, report)) = ended else { return false };
+        self.see_off(left, answer(report));
         self.wake_supervisor();
         true
     }

@@ -107,6 +107,7 @@ impl<M> Mailbox<M> {
     }
 
     /// Queues a message if there is room and nobody waits for it.
+    #[inline]
     pub(crate) fn try_push(&self, message: M) -> Result<(), Refused<M>> {
         self.push_if(message, |inbox, capacity| inbox.queued < capacity && inbox.line.is_empty())
     }
@@ -120,6 +121,7 @@ impl<M> Mailbox<M> {
     }
 
     /// Queues a message, or stands in line for room: then the ticket queues it.
+    #[inline]
     pub(crate) fn push(&self, message: M) -> Result<Option<Ticket<'_, M>>, Dismissed<M>> {
         match self.try_push(message) {
             Ok(()) => Ok(None),
@@ -128,6 +130,7 @@ impl<M> Mailbox<M> {
         }
     }
 
+    #[inline]
     fn push_if(&self, message: M, may: impl FnOnce(&Inbox<M>, usize) -> bool) -> Result<(), Refused<M>> {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
@@ -170,6 +173,7 @@ impl<M> Mailbox<M> {
     }
 
     /// Puts a message in, and tells who is to know.
+    #[inline]
     fn append(&self, mut inbox: MutexGuard<'_, Inbox<M>>, message: M) {
         inbox.filling.push_back(message);
         if inbox.filling.len() == SEGMENT {
@@ -183,8 +187,13 @@ impl<M> Mailbox<M> {
         drop(inbox);
         wake_quietly(worker);
         if crossed {
-            tracing::warn!(server = %self.owner, queued = length, "the mailbox has reached its high-water mark");
+            self.warn(length);
         }
+    }
+
+    #[cold]
+    fn warn(&self, length: usize) {
+        tracing::warn!(server = %self.owner, queued = length, "the mailbox has reached its high-water mark");
     }
 
     /// Wakes the worker if it waits for messages: there is something else to look at.
@@ -219,6 +228,7 @@ impl<M> Mailbox<M> {
     }
 
     /// One message has left the batch: in a bounded mailbox the first in line may take its place.
+    #[inline]
     pub(crate) fn taken(&self) {
         if self.capacity.is_some() {
             self.make_room();

@@ -58,7 +58,7 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) stopping: Option<ExitReason>,
 
     /// The callback that is running, and its caller.
-    pub(crate) in_hand: Option<InHand<S>>,
+    pub(crate) in_hand: Option<InHand>,
     pub(crate) parting: Option<Parting>,
     /// Messages taken from the inbox and not yet handled: they belong to the logical server, not to the worker.
     pub(crate) batch: VecDeque<Envelope<S>>,
@@ -86,19 +86,19 @@ pub(crate) struct Parting {
     pub(crate) claim: Option<Claim>,
 }
 
-pub(crate) struct InHand<S: GenServer> {
+pub(crate) struct InHand {
     pub(crate) callback: Callback,
     pub(crate) claim: Option<Claim>,
-    /// The message, if it is to be run again should its callback crash.
-    pub(crate) copy: Option<Message<S>>,
-    /// How often the message was run before.
-    pub(crate) runs: u32,
 }
 
-impl<S: GenServer> InHand<S> {
-    pub(crate) fn new(callback: Callback, claim: Option<Claim>) -> Self {
-        Self { callback, claim, copy: None, runs: 0 }
-    }
+/// What an incarnation leaves that did not end by itself: the caller and the message it had in hand, and what was still to be
+/// said.
+pub(crate) struct Left<S: GenServer> {
+    pub(crate) claim: Option<Claim>,
+    pub(crate) parting: Option<Parting>,
+    /// The message, if it may be run again, and how often it was run before.
+    pub(crate) copy: Option<Message<S>>,
+    pub(crate) runs: u32,
 }
 
 /// What a poisoned state may be replaced with.
@@ -150,17 +150,21 @@ impl<S: GenServer> Record<S> {
     }
 
     /// Puts a job in hand.
+    #[inline]
     pub(crate) fn begin<J>(&mut self, callback: Callback, claim: Option<Claim>, job: J) -> J {
-        self.in_hand = Some(InHand::new(callback, claim));
+        self.in_hand = Some(InHand { callback, claim });
         job
     }
 
     /// Takes what an incarnation that ends has in hand, and what it was still to say.
-    pub(crate) fn leave(&mut self) -> (Option<InHand<S>>, Option<Parting>) {
-        (self.in_hand.take(), self.parting.take())
+    pub(crate) fn leave(&mut self) -> Left<S> {
+        let claim = self.in_hand.take().and_then(|in_hand| in_hand.claim);
+        let (copy, runs) = self.extras.as_mut().map_or((None, 0), |extras| extras.take_copy());
+        Left { claim, parting: self.parting.take(), copy, runs }
     }
 
     /// Notes what is to come after a callback.
+    #[inline]
     pub(crate) fn follow(&mut self, after: &mut After<S>, callback: Callback) {
         let opening = callback == Callback::Restarted;
         match (self.continues.last_mut(), after.next.as_mut()) {
@@ -185,7 +189,16 @@ impl<S: GenServer> Record<S> {
     }
 
     /// Takes the next thing to do that needs no waiting, and puts it in hand.
+    #[inline]
     pub(crate) fn next_job(&mut self) -> Option<Job<S>> {
+        let nothing_but_mail = self.extras.is_none()
+            && self.continues.is_empty()
+            && self.stopping.is_none()
+            && !self.life.suspended;
+        if nothing_but_mail { self.mail() } else { self.first_of_all() }
+    }
+
+    fn first_of_all(&mut self) -> Option<Job<S>> {
         if let Some(Request { wish, claim }) =
             self.extras.as_mut().and_then(|extras| extras.requests.pop_front())
         {
@@ -223,6 +236,7 @@ impl<S: GenServer> Record<S> {
         Some(self.message(Callback::Info, None, job))
     }
 
+    #[inline]
     fn mail(&mut self) -> Option<Job<S>> {
         let envelope = self.batch.pop_front()?;
         if let Some(extras) = &mut self.extras {
@@ -239,12 +253,12 @@ impl<S: GenServer> Record<S> {
 
     /// Puts a message in hand that was run before.
     fn again(&mut self, Again { message, claim, runs }: Again<S>) -> Job<S> {
-        let job = self.message(message.callback(), claim, Job::Again(message));
-        self.in_hand.as_mut().into_iter().for_each(|in_hand| in_hand.runs = runs);
-        job
+        self.extras().runs = runs;
+        self.message(message.callback(), claim, Job::Again(message))
     }
 
     /// Puts a message in hand: whoever waited for none to come waits no more.
+    #[inline]
     fn message(&mut self, callback: Callback, claim: Option<Claim>, job: Job<S>) -> Job<S> {
         self.idle_until = None;
         self.counters.messages_in += 1;
@@ -272,6 +286,7 @@ impl<S: GenServer> Record<S> {
     }
 
     /// Notes that a callback of incarnation `epoch` went well. Tells whether it serves from now on.
+    #[inline]
     pub(crate) fn went_well(&mut self, callback: Callback, epoch: u64, nudge: &mut Nudge<S>) -> bool {
         let took = match callback {
             Callback::Init => None,
@@ -294,6 +309,7 @@ impl<S: GenServer> Record<S> {
     }
 
     /// Keeps the `fresh` snapshot from now on, and leaves in its place the one that is not kept any more, if there is one.
+    #[inline]
     pub(crate) fn keep(
         &mut self,
         fresh: &mut Option<Arc<Snapshot<S>>>,

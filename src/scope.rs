@@ -37,6 +37,7 @@ impl Scope {
     }
 
     /// Runs `f` as a part of a callback of this server; a panic comes back as its payload.
+    #[inline]
     pub(crate) fn enter<R>(&mut self, f: impl FnOnce() -> R) -> Result<R, Payload> {
         // Scopes nest: a callback may block on a runtime of its own that runs another server's callback.
         let Ok(outer) = ACTIVE.try_with(|active| active.replace(self.active.take())) else {
@@ -49,11 +50,13 @@ impl Scope {
     }
 
     /// How many replies are held.
+    #[inline]
     pub(crate) fn held(&self) -> u64 {
         self.active.as_ref().map_or(0, |active| active.held.len() as u64)
     }
 
     /// The callback is committed: its replies go out.
+    #[inline]
     pub(crate) fn say(&mut self) {
         for slot in self.active.iter_mut().flat_map(|active| active.held.drain(..)) {
             release(&*slot, self.epoch);

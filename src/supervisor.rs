@@ -247,9 +247,9 @@ impl<S: GenServer> Supervisor<S> {
             return Err(Ok(ExitReason::Killed));
         }
         // K4: there will be another. At an end of the whole, whoever still waits is told the reason of that.
-        let (in_hand, parting) = self.logical.cell.fence(|record, _| record.leave()).unwrap_or_default();
-        self.logical.part(parting);
-        self.logical.left(in_hand, &report, CallError::Crashed(report.clone()));
+        if let Some(left) = self.logical.cell.fence(|record, _| record.leave()) {
+            self.logical.see_off(left, CallError::Crashed(report.clone()));
+        }
         let bound = |record: &mut Record<S>, next: u64| {
             record.extras.as_mut().map_or_else(Vec::new, |extras| extras.abort_bound_to(next - 1))
         };

@@ -145,7 +145,9 @@ impl<S: GenServer> Worker<S> {
     /// Puts the opening callback in hand.
     fn open(&mut self, opening: Job<S>) -> Result<Job<S>, Fenced> {
         let callback = opening.callback();
-        self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(InHand::new(callback, None)))?;
+        self.logical
+            .cell
+            .enter(self.epoch, |record| record.in_hand = Some(InHand { callback, claim: None }))?;
         Ok(opening)
     }
 
@@ -162,7 +164,7 @@ impl<S: GenServer> Worker<S> {
         loop {
             let debug = &mut self.debug;
             let taken = self.logical.cell.enter(self.epoch, |record| {
-                debug.clone_from(&record.debug);
+                watch(debug, &record.debug);
                 if let Some(job) = record.next_job() {
                     return Ok(job);
                 }
@@ -211,8 +213,10 @@ impl<S: GenServer> Worker<S> {
     /// Runs one callback on the working copy.
     async fn perform(&mut self, job: Job<S>) -> Result<Next<S>, CrashReport> {
         let place = self.place(job.callback());
-        self.report_message(place.callback);
-        let job = self.with_copy(job)?;
+        if self.debug.is_some() {
+            self.report_message(place.callback);
+        }
+        let job = if self.logical.hooks.copies.is_some() { self.with_copy(job)? } else { job };
         let Self { server, state, changed, cx, scope, .. } = self;
         let state = StateMut::new(&mut **state, changed);
         let callback = async move {
@@ -270,12 +274,13 @@ impl<S: GenServer> Worker<S> {
             if factory.is_some() {
                 mem::swap(&mut record.factory, factory);
             }
-            debug.clone_from(&record.debug);
+            watch(debug, &record.debug);
             record.follow(&mut after, callback);
             let serves = record.went_well(callback, *epoch, &mut nudge);
             calls_are_open = record.deferred.any();
-            if let Some(done) = record.in_hand.take() {
-                (claim, copy) = (done.claim, done.copy);
+            claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
+            if let Some(extras) = &mut record.extras {
+                (copy, _) = extras.take_copy();
             }
             if after.stop.is_some() {
                 record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });
@@ -302,7 +307,9 @@ impl<S: GenServer> Worker<S> {
             self.uncommitted = 0;
             self.retire(snapshot, calls_are_open);
         }
-        self.report_commit(changed, replies);
+        if self.debug.is_some() {
+            self.report_commit(changed, replies);
+        }
         nudge.ring();
         if serves {
             self.logical.ring();
@@ -323,6 +330,13 @@ impl<S: GenServer> Worker<S> {
         drop_quietly(self.spare.take());
         self.logical.mailbox.shrink();
         self.logical.cell.look(|record| record.batch.shrink_to_fit());
+    }
+}
+
+/// Takes note of the debug hooks that are installed: hardly ever any.
+fn watch(known: &mut Option<Arc<debug::Hooks>>, installed: &Option<Arc<debug::Hooks>>) {
+    if known.is_some() || installed.is_some() {
+        known.clone_from(installed);
     }
 }
 

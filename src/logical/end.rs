@@ -21,10 +21,8 @@ impl<S: GenServer> Logical<S> {
     /// K13: ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
     pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
         let stopped = || CallError::Stopped(reason.clone());
-        let (in_hand, parting) = self.cell.fence(|record, _| record.leave()).unwrap_or_default();
-        self.part(parting);
-        if let Some(claim) = in_hand.and_then(|in_hand| in_hand.claim) {
-            claim.fail(stopped());
+        if let Some(left) = self.cell.fence(|record, _| record.leave()) {
+            self.see_off(left, stopped());
         }
         let hook = self.hooks.dead_letters.as_ref();
         let ended = || DeadLetterReason::Ended(reason.clone());

@@ -9,11 +9,10 @@ use crate::{
     contain::drop_quietly,
     dead_letter::{Again, DeadLetterReason},
     error::CallError,
-    exit::CrashReport,
     gen_server::GenServer,
     mailbox::{Refused, Ticket},
     notice::Notice,
-    record::{Envelope, InHand, Record},
+    record::{Envelope, Left, Record},
     scope::{self, Place},
     spec::WhenFull,
     timers::{Timer, TimerRef},
@@ -22,6 +21,7 @@ use crate::{
 
 impl<S: GenServer> Logical<S> {
     /// Queues a message, or stands in line for room: then the ticket queues it.
+    #[inline]
     pub(crate) fn push(
         &self,
         envelope: Envelope<S>,
@@ -95,14 +95,14 @@ impl<S: GenServer> Logical<S> {
         was_armed
     }
 
-    /// Sees off what a callback that crashed had in hand: its message is run again if that is wanted, or its caller is told
-    /// (K7).
-    pub(crate) fn left(&self, in_hand: Option<InHand<S>>, report: &CrashReport, error: CallError) {
-        let Some(InHand { claim, copy, runs, .. }) = in_hand else { return };
-        let crashed = matches!(error, CallError::Crashed(_));
-        let (Some(message), Some(copies), true) = (copy, &self.hooks.copies, crashed) else {
-            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
-            return;
+    /// Sees off what an incarnation has left. Its caller is told `error`; but if that is a crash, the message may be wanted to
+    /// be run again (K7).
+    pub(crate) fn see_off(&self, left: Left<S>, error: CallError) {
+        let Left { claim, parting, copy, runs } = left;
+        self.part(parting);
+        let (Some(message), Some(copies), CallError::Crashed(report)) = (copy, &self.hooks.copies, &error)
+        else {
+            return claim.into_iter().for_each(|claim| claim.fail(error.clone()));
         };
         let again = Again { message, claim, runs: runs + 1 };
         let late = if runs < copies.max { self.run_again(again) } else { Some(again) };

@@ -19,12 +19,12 @@ use crate::{
 impl<S: GenServer> Worker<S> {
     /// The callback crashed: nothing of it is kept or said (K3), and its caller is told at once (K7).
     pub(super) async fn crash(&mut self, report: CrashReport) -> End {
-        let in_hand = self.logical.cell.enter(self.epoch, |record| {
+        let left = self.logical.cell.enter(self.epoch, |record| {
             record.life.died = Some(Instant::now());
-            record.in_hand.take()
+            record.leave()
         });
-        let Ok(in_hand) = in_hand else { return End::Fenced };
-        self.logical.left(in_hand, &report, CallError::Crashed(report.clone()));
+        let Ok(left) = left else { return End::Fenced };
+        self.logical.see_off(left, CallError::Crashed(report.clone()));
         self.scope.forget();
         unheard(&mut self.scope, || self.cx.effects.forget());
         let reason = ExitReason::Crashed(report.clone());
@@ -86,7 +86,7 @@ impl<S: GenServer> Worker<S> {
 
     /// Runs `terminate`. Its replies go out when it has returned.
     async fn terminate(&mut self, reason: &ExitReason) -> Result<(), Unkept> {
-        let in_hand = InHand::new(Callback::Terminate, None);
+        let in_hand = InHand { callback: Callback::Terminate, claim: None };
         self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(in_hand))?;
         let Self { server, state, changed, cx, scope, .. } = self;
         let state = StateMut::new(&mut **state, changed);

@@ -16,6 +16,7 @@ use crate::{
 
 impl<S: GenServer> Worker<S> {
     /// Whether the state is to be committed with this callback. K2: not if there is nothing new about it.
+    #[inline]
     pub(super) fn is_due(&mut self, callback: Callback, stop: bool) -> bool {
         self.uncommitted += u64::from(mem::take(&mut self.changed));
         let asked_for = mem::take(&mut self.cx.commit);
@@ -46,6 +47,7 @@ impl<S: GenServer> Worker<S> {
     }
 
     /// A snapshot of the working copy.
+    #[inline]
     pub(super) fn snapshot(&mut self, callback: Callback) -> Result<Option<Arc<Snapshot<S>>>, Unkept> {
         let cloned = reply::cloned_here();
         let (state, mut spare) = (&mut *self.state, self.spare.take());
@@ -76,6 +78,7 @@ impl<S: GenServer> Worker<S> {
 
     /// Lets go of the snapshot that is not kept any more, or saves it for the next one to be written into. Where it may hold
     /// replies it goes at once: as long as it is about, nobody can tell that such a reply was dropped.
+    #[inline]
     pub(super) fn retire(&mut self, retired: Option<Arc<Snapshot<S>>>, calls_are_open: bool) {
         let held_replies = mem::replace(&mut self.kept_holds_replies, self.fresh_holds_replies);
         if held_replies || calls_are_open || self.logical.options.poison != Poison::Stop {

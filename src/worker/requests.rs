@@ -49,7 +49,7 @@ impl<S: GenServer> Worker<S> {
         Ok(Turn::Next(None))
     }
 
-    fn done(&mut self) -> Result<Option<InHand<S>>, Fenced> {
+    fn done(&mut self) -> Result<Option<InHand>, Fenced> {
         self.logical.cell.enter(self.epoch, |record| record.in_hand.take())
     }
 
@@ -132,9 +132,6 @@ impl<S: GenServer> Worker<S> {
     }
 
     pub(super) fn report_commit(&mut self, changed: bool, replies: u64) {
-        if self.debug.is_none() {
-            return;
-        }
         if changed {
             self.report(&SysEvent::State { version: self.cx.version });
         }
@@ -173,7 +170,7 @@ impl<S: GenServer> Worker<S> {
         };
         let mut copy = Some(copy);
         let noted = self.logical.cell.enter(self.epoch, |record| {
-            record.in_hand.as_mut().into_iter().for_each(|in_hand| in_hand.copy = copy.take());
+            record.extras().copy = copy.take();
         });
         if let (Err(Fenced), Some(copy)) = (noted, copy) {
             // It was killed before the message was run at all. The caller of a call was told; others go back.
