@@ -145,7 +145,9 @@ impl<S: GenServer> Context<S> {
     /// Sends `info` to this server after so much time, once, in place of the timer that has the same key. So it can be armed
     /// again and again, also in [`restarted`](GenServer::restarted), and there is only ever one.
     pub fn set_timer(&mut self, key: impl Into<Key>, after: Duration, info: S::Info) -> TimerRef {
-        self.arm(later(after), Timer { rings: Rings::Once(info), key: Some(key.into()) })
+        let key = key.into();
+        self.clear_timer(&key);
+        self.arm(later(after), Timer { rings: Rings::Once(info), key: Some(key) })
     }
 
     fn arm(&mut self, at: Option<Instant>, timer: Timer<S::Info>) -> TimerRef {
@@ -161,14 +163,10 @@ impl<S: GenServer> Context<S> {
 
     /// Cancels the timer of that key, as [`cancel`](Self::cancel) does.
     pub fn clear_timer(&mut self, key: &str) -> bool {
-        let recorded = || {
-            let extras = |record: &mut Record<S>| record.extras.as_ref()?.timers.named(key);
-            self.logical.cell.look(extras)
-        };
-        match self.effects.named(key).or_else(recorded) {
-            Some(timer) => self.cancel(timer),
-            None => false,
-        }
+        let staged = self.effects.named(key).is_some_and(|timer| self.cancel(timer));
+        let extras = |record: &mut Record<S>| record.extras.as_ref()?.timers.named(key);
+        let recorded = self.logical.cell.look(extras);
+        staged || recorded.is_some_and(|timer| self.cancel(timer))
     }
 
     // ---- tasks

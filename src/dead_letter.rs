@@ -46,7 +46,8 @@ pub enum DeadLetterReason {
 
 /// Whether a message whose callback crashed is run again.
 ///
-/// Calls, casts and sends; a [`Next::Continue`](crate::Next::Continue) is never run twice.
+/// A message is a call, a cast, or anything that comes as an `Info`, the ticks of timers and the results of tasks included. A
+/// [`Next::Continue`](crate::Next::Continue) is never run twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
@@ -114,6 +115,7 @@ impl<S: GenServer> Envelope<S> {
             }
             Self::Cast(cast) => Message::Cast(cast),
             Self::Info(info) => Message::Info(info),
+            Self::Own(own) => return own.bury(hook, error, why),
             Self::Notice(notice) if hook.is_some() && notice.is_mail() => match catch(|| notice.make()) {
                 Ok(info) => Message::Info(info),
                 Err(_) => return,

@@ -5,7 +5,7 @@
 //! ([`record`](Effects::record)); what concerns others follows once the replies are out ([`carry_out`](Effects::carry_out)).
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     pin::Pin,
     sync::{Arc, Weak},
@@ -21,7 +21,7 @@ use crate::{
     peer::{self, Peer, Watcher},
     record::Record,
     task::{Running, TaskRef},
-    timers::{Timer, TimerRef},
+    timers::{Key, Timer, TimerRef},
 };
 
 type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -32,6 +32,8 @@ pub(crate) struct Effects<S: GenServer>(Option<Box<Staged<S>>>);
 struct Staged<S: GenServer> {
     /// In the order of their names; `None` where it was cancelled again.
     armed: Vec<(TimerRef, Option<Arming<S>>)>,
+    /// Those of them that have a key.
+    keys: HashMap<Key, TimerRef>,
     cancelled: HashSet<TimerRef>,
     monitors: Vec<(MonitorRef, Arc<dyn Peer>, Watcher)>,
     demonitored: Vec<MonitorRef>,
@@ -62,7 +64,11 @@ impl<S: GenServer> Effects<S> {
 
     pub(crate) fn arm(&mut self, at: Option<Instant>, timer: Timer<S::Info>) -> TimerRef {
         let name = TimerRef::next();
-        self.staged().armed.push((name, Some(Arming { at, timer })));
+        let staged = self.staged();
+        if let Some(key) = &timer.key {
+            staged.keys.insert(key.clone(), name);
+        }
+        staged.armed.push((name, Some(Arming { at, timer })));
         name
     }
 
@@ -80,13 +86,9 @@ impl<S: GenServer> Effects<S> {
         is_armed() && self.staged().cancelled.insert(name)
     }
 
-    /// The timer of that key that this callback has armed.
+    /// The timer of that key that this callback has armed last.
     pub(crate) fn named(&self, key: &str) -> Option<TimerRef> {
-        let armed = self.0.iter().flat_map(|staged| staged.armed.iter().rev());
-        let mut same = armed.filter(|(_, arming)| {
-            arming.as_ref().is_some_and(|arming| arming.timer.key.as_deref() == Some(key))
-        });
-        same.next().map(|(name, _)| *name)
+        self.0.as_ref()?.keys.get(key).copied()
     }
 
     pub(crate) fn monitor(
@@ -234,6 +236,7 @@ impl<S: GenServer> Default for Staged<S> {
     fn default() -> Self {
         Self {
             armed: Vec::new(),
+            keys: HashMap::new(),
             cancelled: HashSet::new(),
             monitors: Vec::new(),
             demonitored: Vec::new(),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::{
+    contain::drop_quietly,
     exit::ExitReason,
     gen_server::GenServer,
     logical::Logical,
@@ -49,8 +50,8 @@ pub(crate) trait Peer: Send + Sync {
     /// A server it was tied to is over.
     fn peer_ended(&self, down: Down);
 
-    /// What its callback waits for.
-    fn waits_for(&self) -> Vec<Arc<dyn Peer>>;
+    /// What its callback waits for, by number.
+    fn waits_for(&self) -> Vec<(u64, Arc<dyn Peer>)>;
 
     fn note_wait(&self, wait: Wait);
 
@@ -112,8 +113,7 @@ impl<S: GenServer> Peer for Logical<S> {
     }
 
     fn unwatch(&self, monitor: MonitorRef) {
-        let watcher = self.cell.look(|record| record.extras.as_mut()?.watchers.remove(&monitor));
-        drop(watcher);
+        drop_quietly(self.cell.look(|record| record.extras.as_mut()?.watchers.remove(&monitor)));
     }
 
     fn tie(&self, to: ServerId, peer: Weak<dyn Peer>, tie: Tie) -> Result<(), ExitReason> {
@@ -144,7 +144,7 @@ impl<S: GenServer> Peer for Logical<S> {
             self.shut_down(down.reason);
         }
     }
-    fn waits_for(&self) -> Vec<Arc<dyn Peer>> {
+    fn waits_for(&self) -> Vec<(u64, Arc<dyn Peer>)> {
         let epoch = self.cell.look_at(|_, epoch| epoch);
         self.waits.of(epoch)
     }

@@ -19,7 +19,7 @@ use crate::{
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
     scope::{self, Place},
-    waits::{self, Circle, Waiting},
+    waits::{self, Waiting},
 };
 
 /// A call under way: the future of its answer.
@@ -70,7 +70,7 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
             Place::Inside => return Err(CallError::CallingSelf),
             Place::Elsewhere(callback) => {
                 let waiting = waits::begin(callback, self.logical.clone(), Some(self.caller.slot()));
-                Some(waiting.map_err(|Circle(cycle)| CallError::Deadlock { cycle })?)
+                Some(waiting.map_err(|circle| CallError::Deadlock { cycle: circle.names() })?)
             }
         };
         match self.logical.push(Envelope::Call(call, claim)) {

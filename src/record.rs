@@ -44,6 +44,8 @@ pub(crate) enum Envelope<S: GenServer> {
     Info(S::Info),
     /// An `Info` that is yet to be made.
     Notice(Box<Notice<S::Info>>),
+    /// A message of the server to itself, where messages of others may have to give way.
+    Own(Box<Self>),
 }
 
 pub(crate) struct Record<S: GenServer> {
@@ -226,8 +228,9 @@ impl<S: GenServer> Record<S> {
     /// wait, they take turns.
     pub(crate) fn timer(&mut self) -> Option<Job<S>> {
         let extras = self.extras.as_mut()?;
-        // Only who has timers looks at the clock.
-        let rung = extras.timers.next().and_then(|_| extras.timers.fire(Instant::now()))?;
+        // Only who has timers looks at the clock; and who is about to end fires what was due at its last call.
+        let now = |_| self.life.last_call.unwrap_or_else(Instant::now);
+        let rung = extras.timers.next().map(now).and_then(|now| extras.timers.fire(now))?;
         extras.mail_is_next = true;
         let job = match rung {
             Rung::Once(info) => Job::Timer(info),
@@ -238,7 +241,10 @@ impl<S: GenServer> Record<S> {
 
     #[inline]
     fn mail(&mut self) -> Option<Job<S>> {
-        let envelope = self.batch.pop_front()?;
+        let mut envelope = self.batch.pop_front()?;
+        while let Envelope::Own(own) = envelope {
+            envelope = *own;
+        }
         if let Some(extras) = &mut self.extras {
             extras.mail_is_next = false;
         }
@@ -248,6 +254,7 @@ impl<S: GenServer> Record<S> {
             Envelope::Info(info) => self.message(Callback::Info, None, Job::Info(info)),
             Envelope::Notice(notice) if !self.extras().wants(&notice) => Job::Void(notice),
             Envelope::Notice(notice) => self.message(Callback::Info, None, Job::Notice(notice)),
+            Envelope::Own(_) => unreachable!("it was opened"),
         })
     }
 
@@ -361,6 +368,7 @@ impl<S: GenServer> Envelope<S> {
     pub(crate) fn into_cast(self) -> S::Cast {
         match self {
             Self::Cast(cast) => cast,
+            Self::Own(own) => own.into_cast(),
             Self::Call(..) | Self::Info(_) | Self::Notice(_) => {
                 unreachable!("what comes back is what was sent")
             }
@@ -370,17 +378,19 @@ impl<S: GenServer> Envelope<S> {
     pub(crate) fn into_info(self) -> S::Info {
         match self {
             Self::Info(info) => info,
+            Self::Own(own) => own.into_info(),
             Self::Call(..) | Self::Cast(_) | Self::Notice(_) => {
                 unreachable!("what comes back is what was sent")
             }
         }
     }
 
-    /// Whether a user has sent it.
+    /// Whether it is others' mail: such as may give way to newer mail.
     pub(crate) fn is_mail(&self) -> bool {
         match self {
             Self::Call(..) | Self::Cast(_) | Self::Info(_) => true,
             Self::Notice(notice) => notice.is_mail(),
+            Self::Own(_) => false,
         }
     }
 }

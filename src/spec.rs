@@ -288,8 +288,7 @@ impl<S: GenServer> ServerSpec<S> {
             );
             // A runtime without timers is refused here, by Tokio's own words, and not by a supervisor that dies of it later.
             drop(tokio::time::sleep(Duration::ZERO));
-            let logical = self.spawn()?;
-            let born = at_birth(&logical);
+            let (logical, born) = self.spawn(at_birth)?;
             let abandoned = KillOnDrop(&logical);
             let started = logical.until(|record| match &record.life.phase {
                 Phase::Starting => None,
@@ -302,7 +301,10 @@ impl<S: GenServer> ServerSpec<S> {
         }
     }
 
-    fn spawn(self) -> Result<Arc<Logical<S>>, StartError> {
+    fn spawn<T>(
+        self,
+        at_birth: impl FnOnce(&Arc<Logical<S>>) -> T,
+    ) -> Result<(Arc<Logical<S>>, T), StartError> {
         let Self { factory, state, name, listeners, options, hooks, owner } = self;
         let (factory, mut state, listeners) = (Quiet::new(factory), Quiet::new(state), Quiet::new(listeners));
         options.check()?;
@@ -329,10 +331,11 @@ impl<S: GenServer> ServerSpec<S> {
             registration.points_to(&logical);
             logical.cell.look(|record| record.registration = Some(registration));
         }
+        let born = at_birth(&logical);
         let mut supervisor = Supervisor::new(logical.clone(), factory, state);
         let supervisor = tokio::spawn(async move { supervisor.run().await });
         logical.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
-        Ok(logical)
+        Ok((logical, born))
     }
 }
 

@@ -19,7 +19,6 @@ use crate::{
     logical::Logical,
     name::serial,
     notice::{Notice, Source},
-    record::Envelope,
 };
 
 /// How many items of a stream may wait for the worker.
@@ -144,7 +143,7 @@ where
             let make = move || info.unwrap_or_else(|payload| payload.resume());
             let Some(logical) = logical.upgrade() else { return };
             let notice = Notice::paced(source, permit, make);
-            if logical.post(Envelope::Notice(notice)).await.is_err() || last {
+            if !logical.deliver(notice).await || last {
                 return;
             }
         }

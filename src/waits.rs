@@ -8,8 +8,10 @@
 //! the answer to be given later, anybody may give it, and nobody knows who. So there is no false alarm for it.
 //!
 //! Every edge stands in its server under a lock of its own. Two calls that close the same circle at the same moment each note
-//! their edge before they look, so that at least one of them sees the circle; a verdict is passed under one lock for all, on a
-//! second look, so that it is exactly one.
+//! their edge before they look, so that at least one of them sees the circle. But a way that is read edge by edge may be put
+//! together from edges that never stood at the same time. So a circle that was seen is looked at again: edges have numbers
+//! that are never used twice, and if each of them is still there, all of them stood together in between. That verdict is
+//! passed under one lock for all, so that of the calls in a circle exactly one fails.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -33,11 +35,11 @@ pub(crate) struct Waits(Mutex<Vec<Wait>>);
 
 impl Waits {
     /// The servers that the callback of incarnation `epoch` waits for.
-    pub(crate) fn of(&self, epoch: u64) -> Vec<Arc<dyn Peer>> {
+    pub(crate) fn of(&self, epoch: u64) -> Vec<(u64, Arc<dyn Peer>)> {
         let waits = self.0.lock();
         let counts =
             |wait: &&Wait| wait.epoch == epoch && wait.slot.as_ref().is_none_or(|slot| slot.is_in_hand());
-        waits.iter().filter(counts).map(|wait| wait.target.clone()).collect()
+        waits.iter().filter(counts).map(|wait| (wait.number, wait.target.clone())).collect()
     }
 
     pub(crate) fn note(&self, wait: Wait) {
@@ -65,9 +67,6 @@ impl Drop for Waiting {
     }
 }
 
-/// A circle of servers, by name, that all wait for the next.
-pub(crate) struct Circle(pub(crate) Vec<String>);
-
 /// Notes that `callback` waits for `target`, unless that would close a circle.
 pub(crate) fn begin(
     callback: Callback,
@@ -79,39 +78,61 @@ pub(crate) fn begin(
     let number = serial();
     server.note_wait(Wait { number, epoch, target: target.clone(), slot });
     let waiting = Waiting { server, number };
-    if circle(&*waiting.server, &target).is_none() {
+    if Circle::through(&waiting.server, &target).is_none() {
         return Ok(waiting);
     }
-    let verdict = VERDICT.lock();
-    match circle(&*waiting.server, &target) {
-        None => Ok(waiting),
-        Some(circle) => {
+    let _verdict = VERDICT.lock();
+    while let Some(circle) = Circle::through(&waiting.server, &target) {
+        if circle.stands() {
+            // Within the verdict: whoever comes next finds no circle any more.
             drop(waiting);
-            drop(verdict);
-            Err(circle)
+            return Err(circle);
         }
     }
+    Ok(waiting)
 }
 
-/// The way from `target` back to `server`, if there is one.
-fn circle(server: &dyn Peer, target: &Arc<dyn Peer>) -> Option<Circle> {
-    let mut way = vec![(target.clone(), target.waits_for().into_iter())];
-    let mut seen = HashSet::new();
-    while let Some((_, next)) = way.last_mut() {
-        match next.next() {
-            None => {
-                way.pop();
-            }
-            Some(peer) if peer.id() == server.id() => {
-                let others = way.iter().map(|(peer, _)| peer.label().to_string());
-                return Some(Circle([server.label().to_string()].into_iter().chain(others).collect()));
-            }
-            Some(peer) if seen.insert(peer.id()) => {
-                let next = peer.waits_for().into_iter();
-                way.push((peer, next));
-            }
-            Some(_) => {}
-        }
+/// A way from a server back to itself.
+pub(crate) struct Circle {
+    /// Whose call would close it.
+    caller: Arc<dyn Peer>,
+    /// Each waits for the next, and the last one for the caller, by the wait of that number.
+    others: Vec<(Arc<dyn Peer>, u64)>,
+}
+
+impl Circle {
+    /// The servers by name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let others = self.others.iter().map(|(peer, _)| peer);
+        [&self.caller].into_iter().chain(others).map(|peer| peer.label().to_string()).collect()
     }
-    None
+
+    /// The way from `target` back to `server`, if there is one.
+    fn through(server: &Arc<dyn Peer>, target: &Arc<dyn Peer>) -> Option<Self> {
+        let mut way = vec![(target.clone(), 0, target.waits_for().into_iter())];
+        let mut seen = HashSet::from([target.id()]);
+        while let Some((_, through, next)) = way.last_mut() {
+            let Some((number, peer)) = next.next() else {
+                way.pop();
+                continue;
+            };
+            *through = number;
+            if peer.id() == server.id() {
+                let others = way.into_iter().map(|(peer, through, _)| (peer, through)).collect();
+                return Some(Self { caller: server.clone(), others });
+            }
+            if seen.insert(peer.id()) {
+                let next = peer.waits_for().into_iter();
+                way.push((peer, 0, next));
+            }
+        }
+        None
+    }
+
+    /// Whether each of the waits still stands.
+    fn stands(&self) -> bool {
+        self.others
+            .iter()
+            .all(|(peer, number)| peer.waits_for().iter().any(|(standing, _)| standing == number))
+    }
 }

@@ -176,6 +176,9 @@ impl<S: GenServer> Worker<S> {
                 if let Fetched::Messages = fetched {
                     return record.next_job().ok_or(None);
                 }
+                if let Fetched::Closed(_) = fetched {
+                    record.life.last_call.get_or_insert_with(Instant::now);
+                }
                 if let Some(job) = record.timer() {
                     return Ok(job);
                 }

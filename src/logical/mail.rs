@@ -54,7 +54,11 @@ impl<S: GenServer> Logical<S> {
     pub(crate) async fn post(self: &Arc<Self>, envelope: Envelope<S>) -> Result<(), Envelope<S>> {
         let place = scope::place(self.id);
         if let Place::Inside = place {
-            return self.mailbox.push_over(envelope).map_err(|dismissed| dismissed.message);
+            let own = match self.options.mailbox.when_full {
+                WhenFull::DropOldest => Envelope::Own(Box::new(envelope)),
+                WhenFull::Wait | WhenFull::Refuse => envelope,
+            };
+            return self.mailbox.push_over(own).map_err(|dismissed| dismissed.message);
         }
         let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
         let waiting = match place {
@@ -66,6 +70,16 @@ impl<S: GenServer> Logical<S> {
             Some(Ok(_)) | None => poll_fn(|cx| ticket.poll(cx)).await,
         };
         queued.map_err(|dismissed| dismissed.message)
+    }
+
+    /// Queues an item of a stream, which waits for room where others wait, but never gives up nor drives out what others have
+    /// sent. Tells whether there is still a server to read it.
+    pub(crate) async fn deliver(self: &Arc<Self>, item: Box<Notice<S::Info>>) -> bool {
+        let envelope = Envelope::Notice(item);
+        match self.options.mailbox.when_full {
+            WhenFull::Wait => self.post(envelope).await.is_ok(),
+            WhenFull::Refuse | WhenFull::DropOldest => self.mailbox.push_over(envelope).is_ok(),
+        }
     }
 
     /// Queues a notice, which never waits.

@@ -26,6 +26,8 @@ pub(crate) struct Life {
     pub(crate) kill: bool,
     /// It is to end at this time if an orderly shutdown has not ended it before.
     pub(crate) kill_at: Option<Instant>,
+    /// When its mailbox was found closed and empty: what timers are due later never fire.
+    pub(crate) last_call: Option<Instant>,
     /// No callback is to begin.
     pub(crate) suspended: bool,
 }

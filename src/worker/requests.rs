@@ -157,6 +157,10 @@ impl<S: GenServer> Worker<S> {
                 Job::Cast(cast) => Message::Cast(cast),
                 Job::Info(info) | Job::Timer(info) => Message::Info(info),
                 Job::Notice(notice) => Message::Info(notice.make()),
+                Job::Tick(maker) => match maker.make() {
+                    Some(info) => Message::Info(info),
+                    None => return Err(Job::Tick(maker)),
+                },
                 Job::Again(message) => message,
                 other => return Err(other),
             };
