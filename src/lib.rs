@@ -46,6 +46,10 @@
 //! | the message whose callback crashed | no: it is not run again | no |
 //! | a pending [`Next::Continue`], the deadline of a [`Next::Timeout`] | yes | no |
 //! | a [`Reply`] that lives in the state | yes | its caller gets `Stopped` |
+//! | timers ([`Context::send_after`] …) | yes, each fires once | no |
+//! | tasks and streams ([`Context::spawn`], [`attach`](Context::attach)) | yes | aborted |
+//! | monitors and links | yes | told of it |
+//! | timers, tasks, monitors that the crashed callback had asked for | no: crashed ⇒ not applied | |
 //! | [`ServerRef`]s, the name, the restart budget | yes | the name is free |
 //! | `&mut self`: connections, caches | no: each incarnation has its own | no |
 //! | what an `Arc` in `self` shares | yes, and it is not rolled back | as long as it is held |
@@ -68,6 +72,8 @@
 //! * **A fenced incarnation is harmless.** A worker that was killed and does not yield can neither commit nor reply nor
 //!   take a message.
 //! * **Every end is an answer.** However a server ends, every pending and later operation resolves, with the reason.
+//! * **No deadlock goes unnoticed.** A call that would close a circle of callbacks that wait for each other fails at once, with
+//!   [`Deadlock`](CallError::Deadlock) and the names.
 //! * **Listeners see commits in order**, an unbroken chain, and cannot harm the server: one that panics is told the next
 //!   event all the same.
 //!
