@@ -60,6 +60,11 @@ pub(crate) fn drop_quietly<T>(value: T) {
     }
 }
 
+/// Drops each of `values` quietly. One by one: where two of them panicked in one go, the process would abort.
+pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
+    values.into_iter().for_each(drop_quietly);
+}
+
 /// Wakes whoever waits. A waker is not ours and may panic; nobody else is to suffer from it.
 pub(crate) fn wake_quietly(waker: Option<Waker>) {
     if let Some(waker) = waker {

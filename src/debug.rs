@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{contain::catch, exit::Callback};
+use crate::{
+    contain::{catch, drop_each},
+    exit::Callback,
+};
 
 /// What a debug hook is told of, in the order in which it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,12 @@ impl Hooks {
     pub(crate) fn tell(&self, event: &SysEvent) -> Vec<&'static str> {
         let broken = self.0.iter().filter(|(_, hook)| catch(|| hook(event)).is_err());
         broken.map(|(id, _)| *id).collect()
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        drop_each(self.0.drain(..));
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    contain::drop_quietly,
+    contain::{drop_each, drop_quietly},
     gen_server::GenServer,
     logical::Logical,
     monitor::MonitorRef,
@@ -44,6 +44,8 @@ struct Staged<S: GenServer> {
     removed: Vec<Timer<S::Info>>,
     unwatched: Vec<(MonitorRef, Weak<dyn Peer>)>,
     stopped: Vec<Running>,
+    /// Other servers, of which this may be the last handle: what they hold is users', and is dropped last.
+    met: Vec<Arc<dyn Peer>>,
 }
 
 struct Arming<S: GenServer> {
@@ -154,7 +156,14 @@ impl<S: GenServer> Effects<S> {
 
     /// The callback has crashed: it has asked for nothing.
     pub(crate) fn forget(&mut self) {
-        drop_quietly(self.0.take());
+        let Some(staged) = self.0.take() else { return };
+        let Staged { armed, monitors, tasks, links, removed, met, .. } = *staged;
+        drop_each(armed);
+        drop_each(monitors);
+        drop_each(tasks);
+        drop_each(links);
+        drop_each(removed);
+        drop_each(met);
     }
 
     // ---- the commit
@@ -201,6 +210,7 @@ impl<S: GenServer> Effects<S> {
         let Some(staged) = &mut self.0 else { return };
         for (name, server, watcher) in staged.monitors.drain(..) {
             server.watch(name, watcher);
+            staged.met.push(server);
         }
         let here: Arc<dyn Peer> = logical.clone();
         for (there, linked) in staged.links.drain(..) {
@@ -209,6 +219,7 @@ impl<S: GenServer> Effects<S> {
             } else {
                 peer::unlink(&*here, &*there);
             }
+            staged.met.push(there);
         }
     }
 
@@ -216,10 +227,13 @@ impl<S: GenServer> Effects<S> {
     #[inline]
     pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
         let Some(staged) = self.0.take() else { return };
-        let Staged { tasks, aborted, removed, unwatched, stopped, .. } = *staged;
-        removed.into_iter().for_each(drop_quietly);
+        let Staged { tasks, aborted, removed, unwatched, stopped, met, .. } = *staged;
+        drop_each(removed);
+        drop_each(met);
         for (name, server) in unwatched {
-            server.upgrade().into_iter().for_each(|server| server.unwatch(name));
+            let Some(server) = server.upgrade() else { continue };
+            server.unwatch(name);
+            drop_quietly(server);
         }
         stopped.into_iter().for_each(Running::abort);
         for (name, _, body) in tasks {
@@ -246,6 +260,7 @@ impl<S: GenServer> Default for Staged<S> {
             removed: Vec::new(),
             unwatched: Vec::new(),
             stopped: Vec::new(),
+            met: Vec::new(),
         }
     }
 }

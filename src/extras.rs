@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    contain::drop_quietly,
+    contain::{drop_each, drop_quietly},
     dead_letter::{Again, Message},
     gen_server::GenServer,
     monitor::MonitorRef,
@@ -69,11 +69,13 @@ impl<S: GenServer> Own<S> {
     /// Gives back the messages that are not run again now.
     pub(crate) fn end(self) -> VecDeque<Again<S>> {
         let Self { timers, tasks, monitors, requests, again } = self;
-        drop_quietly(requests);
-        timers.into_timers().for_each(drop_quietly);
+        drop_each(requests);
+        drop_each(timers.into_timers());
         tasks.into_values().for_each(Running::abort);
         for (monitor, server) in monitors {
-            server.upgrade().into_iter().for_each(|server| server.unwatch(monitor));
+            let Some(server) = server.upgrade() else { continue };
+            server.unwatch(monitor);
+            drop_quietly(server);
         }
         again
     }

@@ -14,13 +14,8 @@ use std::{
 };
 
 use self::line::Line;
-pub(crate) use self::line::Ticket;
-use crate::{
-    contain::wake_quietly,
-    exit::ExitReason,
-    name::Label,
-    sync::{Mutex, MutexGuard},
-};
+pub(crate) use self::line::{Place, Ticket};
+use crate::{contain::wake_quietly, exit::ExitReason, name::Label, sync::Mutex};
 
 mod line;
 
@@ -49,6 +44,14 @@ struct Inbox<M> {
     high: bool,
     worker: Option<Waker>,
     intake: Intake,
+}
+
+/// What a message that was put in leaves to be done.
+#[must_use = "the worker is woken by `stir`"]
+pub(crate) struct Stir {
+    worker: Option<Waker>,
+    /// The length, if it has reached the high-water mark.
+    crossed: Option<usize>,
 }
 
 /// Whether messages are taken in.
@@ -142,17 +145,20 @@ impl<M> Mailbox<M> {
             }
             inbox.queued += 1;
         }
-        self.append(inbox, message);
+        let stir = self.append(&mut inbox, message);
+        drop(inbox);
+        self.stir(stir);
         Ok(())
     }
 
-    /// Queues a message; if there is no room, in the place of the oldest that `may` go. The `batch` is older than the inbox.
+    /// Queues a message; if there is no room, in the place of the oldest that `may` go. The `batch` is older than the inbox. What
+    /// is left to be done outside its lock comes back.
     pub(crate) fn push_out(
         &self,
         batch: &mut VecDeque<M>,
         message: M,
         may: impl Fn(&M) -> bool,
-    ) -> Result<Option<M>, Dismissed<M>> {
+    ) -> Result<(Option<M>, Stir), Dismissed<M>> {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
             return Err(Dismissed { message, intake: inbox.intake.clone() });
@@ -160,21 +166,22 @@ impl<M> Mailbox<M> {
         let mut oldest = None;
         if self.capacity.is_some_and(|capacity| inbox.queued >= capacity) {
             let Inbox { full, filling, .. } = &mut *inbox;
-            oldest = [batch].into_iter().chain(full).chain([filling]).find_map(|queue| {
+            oldest = [batch].into_iter().chain(full.iter_mut()).chain([filling]).find_map(|queue| {
                 let place = queue.iter().position(&may)?;
                 queue.remove(place)
             });
+            full.retain(|segment| !segment.is_empty());
         }
         if oldest.is_none() {
             inbox.queued += 1;
         }
-        self.append(inbox, message);
-        Ok(oldest)
+        let stir = self.append(&mut inbox, message);
+        Ok((oldest, stir))
     }
 
-    /// Puts a message in, and tells who is to know.
+    /// Puts a message in.
     #[inline]
-    fn append(&self, mut inbox: MutexGuard<'_, Inbox<M>>, message: M) {
+    fn append(&self, inbox: &mut Inbox<M>, message: M) -> Stir {
         inbox.filling.push_back(message);
         if inbox.filling.len() == SEGMENT {
             let segment = mem::take(&mut inbox.filling);
@@ -183,10 +190,14 @@ impl<M> Mailbox<M> {
         let length = inbox.length(self.capacity);
         let crossed = !inbox.high && length >= self.high_water;
         inbox.high |= crossed;
-        let worker = inbox.worker.take();
-        drop(inbox);
+        Stir { worker: inbox.worker.take(), crossed: crossed.then_some(length) }
+    }
+
+    /// Tells who is to know of a message that was put in, outside every lock (K8).
+    #[inline]
+    pub(crate) fn stir(&self, Stir { worker, crossed }: Stir) {
         wake_quietly(worker);
-        if crossed {
+        if let Some(length) = crossed {
             self.warn(length);
         }
     }

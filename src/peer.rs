@@ -56,6 +56,8 @@ pub(crate) trait Peer: Send + Sync {
     fn note_wait(&self, wait: Wait);
 
     fn forget_wait(&self, number: u64);
+
+    fn clear_waits(&self);
 }
 
 /// Links two servers. Each end is noted for itself: whichever of them ends in between finds, or is found by, the other one.
@@ -155,5 +157,9 @@ impl<S: GenServer> Peer for Logical<S> {
 
     fn forget_wait(&self, number: u64) {
         self.waits.forget(number);
+    }
+
+    fn clear_waits(&self) {
+        self.waits.clear();
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
     scope::{self, Place},
-    waits::{self, Waiting},
+    waits::{self, On, Waiting},
 };
 
 /// A call under way: the future of its answer.
@@ -69,7 +69,7 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
             Place::Outside => None,
             Place::Inside => return Err(CallError::CallingSelf),
             Place::Elsewhere(callback) => {
-                let waiting = waits::begin(callback, self.logical.clone(), Some(self.caller.slot()));
+                let waiting = waits::begin(callback, self.logical.clone(), On::Answer(self.caller.slot()));
                 Some(waiting.map_err(|circle| CallError::Deadlock { cycle: circle.names() })?)
             }
         };

@@ -53,23 +53,24 @@ type Pending<'a, L, T> = Pin<Box<dyn Future<Output = Answer<L, T>> + Send + 'a>>
 #[must_use = "the answers are what `next` gives"]
 pub struct Requests<'a, L, T> {
     pending: FuturesUnordered<Pending<'a, L, T>>,
-    /// Answered by the time they were added.
-    answered: Vec<Answer<L, T>>,
 }
 
 impl<'a, L: Send + 'a, T: Send + 'static> Requests<'a, L, T> {
     /// No requests yet.
     pub fn new() -> Self {
-        Self { pending: FuturesUnordered::new(), answered: Vec::new() }
+        Self { pending: FuturesUnordered::new() }
     }
 
     /// Sends a request now; its answer will come with `label`.
     pub fn add<S: GenServer>(&mut self, label: L, mut call: PendingCall<'a, S, T>) {
         // Sent in the order in which they are added, and not when somebody comes to wait for an answer.
-        match (&mut call).now_or_never() {
-            Some(answer) => self.answered.push((label, answer)),
-            None => self.pending.push(Box::pin(async move { (label, call.await) })),
-        }
+        let answered = (&mut call).now_or_never();
+        self.pending.push(Box::pin(async move {
+            match answered {
+                Some(answer) => (label, answer),
+                None => (label, call.await),
+            }
+        }));
     }
 
     /// The next answer, or the error of a request that has none. `None`: no request is left (OTP's `no_request`).
@@ -83,12 +84,12 @@ impl<'a, L: Send + 'a, T: Send + 'static> Requests<'a, L, T> {
 
     /// How many requests have no answer that was given out.
     pub fn len(&self) -> usize {
-        self.pending.len() + self.answered.len()
+        self.pending.len()
     }
 
     /// Whether every answer was given out.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.pending.is_empty()
     }
 }
 
@@ -102,9 +103,6 @@ impl<L, T> Stream for Requests<'_, L, T> {
     type Item = Answer<L, T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.answered.is_empty() {
-            return Poll::Ready(Some(self.answered.remove(0)));
-        }
         self.pending.poll_next_unpin(cx)
     }
 }

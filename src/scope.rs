@@ -22,6 +22,8 @@ struct Active {
     peer: Arc<dyn Peer>,
     epoch: u64,
     held: Vec<Arc<dyn AnySlot>>,
+    /// Whether the callback has called other servers.
+    called: bool,
 }
 
 /// One incarnation's place for held replies: what its callback has said and nobody has heard.
@@ -33,7 +35,8 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn new(peer: Arc<dyn Peer>, epoch: u64) -> Self {
-        Self { epoch, active: Some(Box::new(Active { server: peer.id(), peer, epoch, held: Vec::new() })) }
+        let active = Active { server: peer.id(), peer, epoch, held: Vec::new(), called: false };
+        Self { epoch, active: Some(Box::new(active)) }
     }
 
     /// Runs `f` as a part of a callback of this server; a panic comes back as its payload.
@@ -55,6 +58,15 @@ impl Scope {
         self.active.as_ref().map_or(0, |active| active.held.len() as u64)
     }
 
+    /// The callback is over: what it has begun to wait for and left to others is not waited for by it any more.
+    #[inline]
+    pub(crate) fn end_waits(&mut self) {
+        if let Some(active) = self.active.as_mut().filter(|active| active.called) {
+            active.called = false;
+            active.peer.clear_waits();
+        }
+    }
+
     /// The callback is committed: its replies go out.
     #[inline]
     pub(crate) fn say(&mut self) {
@@ -71,6 +83,7 @@ impl Scope {
 
     /// The callback has crashed: it has said nothing.
     pub(crate) fn forget(&mut self) {
+        self.end_waits();
         for slot in self.active.iter_mut().flat_map(|active| active.held.drain(..)) {
             // The `Drop` of an answer is not ours and may panic.
             let _ = catch(|| slot.forget(self.epoch));
@@ -105,6 +118,7 @@ pub(crate) fn place(server: ServerId) -> Place {
         if active.server == server {
             return Place::Inside;
         }
+        active.called = true;
         Place::Elsewhere(Callback { server: active.peer.clone(), epoch: active.epoch })
     });
     place.unwrap_or(Place::Outside)

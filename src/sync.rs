@@ -10,7 +10,7 @@ pub(crate) use self::model::*;
 mod real {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
 }
 
 #[cfg(any(loom, shuttle))]

@@ -85,7 +85,11 @@ where
         match (self.logical.upgrade().filter(wanted), map) {
             (Some(logical), Some(map)) => logical.notify(Notice::new(Source::Task, move || map(result))),
             // It was never begun, or the server is over.
-            unwanted => drop_quietly((unwanted, result)),
+            (unwanted, map) => {
+                drop_quietly(map);
+                drop_quietly(result);
+                drop_quietly(unwanted);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the caller to the called server. A call that would close a circle of edges could only ever time out; it fails instead,
 //! and is not sent. Calls from outside of every callback are not noted and cost nothing.
 //!
-//! An edge counts as long as the called server itself has to do something for it: once its callback has committed and left
+//! An edge counts while the callback runs that made it, and as long as the called server itself has to do something for it: once its callback has committed and left
 //! the answer to be given later, anybody may give it, and nobody knows who. So there is no false alarm for it.
 //!
 //! Every edge stands in its server under a lock of its own. Two calls that close the same circle at the same moment each note
@@ -13,11 +13,11 @@
 //! that are never used twice, and if each of them is still there, all of them stood together in between. That verdict is
 //! passed under one lock for all, so that of the calls in a circle exactly one fails.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, mem, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::{name::serial, peer::Peer, reply::AnySlot, scope::Callback};
+use crate::{mailbox::Place, name::serial, peer::Peer, reply::AnySlot, scope::Callback};
 
 /// A call, or a message that waits for room, that is made inside a callback.
 pub(crate) struct Wait {
@@ -25,8 +25,23 @@ pub(crate) struct Wait {
     /// The incarnation whose callback waits.
     epoch: u64,
     target: Arc<dyn Peer>,
-    /// Where the answer is waited for; `None`: for room.
-    slot: Option<Arc<dyn AnySlot>>,
+    on: On,
+}
+
+/// What is waited for.
+pub(crate) enum On {
+    Answer(Arc<dyn AnySlot>),
+    Room(Arc<Place>),
+}
+
+impl On {
+    /// Whether the other server has still to do something for it.
+    fn is_outstanding(&self) -> bool {
+        match self {
+            Self::Answer(slot) => slot.is_in_hand(),
+            Self::Room(place) => place.is_waiting(),
+        }
+    }
 }
 
 /// What the callbacks of one server wait for.
@@ -37,8 +52,7 @@ impl Waits {
     /// The servers that the callback of incarnation `epoch` waits for.
     pub(crate) fn of(&self, epoch: u64) -> Vec<(u64, Arc<dyn Peer>)> {
         let waits = self.0.lock();
-        let counts =
-            |wait: &&Wait| wait.epoch == epoch && wait.slot.as_ref().is_none_or(|slot| slot.is_in_hand());
+        let counts = |wait: &&Wait| wait.epoch == epoch && wait.on.is_outstanding();
         waits.iter().filter(counts).map(|wait| (wait.number, wait.target.clone())).collect()
     }
 
@@ -52,6 +66,12 @@ impl Waits {
         let wait = place.map(|place| waits.swap_remove(place));
         drop(waits);
         drop(wait);
+    }
+
+    /// The callback is over: whatever it has left waiting, it does not wait for it.
+    pub(crate) fn clear(&self) {
+        let waits = mem::take(&mut *self.0.lock());
+        drop(waits);
     }
 }
 
@@ -68,15 +88,11 @@ impl Drop for Waiting {
 }
 
 /// Notes that `callback` waits for `target`, unless that would close a circle.
-pub(crate) fn begin(
-    callback: Callback,
-    target: Arc<dyn Peer>,
-    slot: Option<Arc<dyn AnySlot>>,
-) -> Result<Waiting, Circle> {
+pub(crate) fn begin(callback: Callback, target: Arc<dyn Peer>, on: On) -> Result<Waiting, Circle> {
     static VERDICT: Mutex<()> = Mutex::new(());
     let Callback { server, epoch } = callback;
     let number = serial();
-    server.note_wait(Wait { number, epoch, target: target.clone(), slot });
+    server.note_wait(Wait { number, epoch, target: target.clone(), on });
     let waiting = Waiting { server, number };
     if Circle::through(&waiting.server, &target).is_none() {
         return Ok(waiting);

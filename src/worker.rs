@@ -162,9 +162,9 @@ impl<S: GenServer> Worker<S> {
         // A busy worker yields now and then like any Tokio resource, so that it can be aborted and others get their turn.
         let coop = ready!(coop::poll_proceed(task));
         loop {
-            let debug = &mut self.debug;
+            let (debug, mut stale) = (&mut self.debug, None);
             let taken = self.logical.cell.enter(self.epoch, |record| {
-                watch(debug, &record.debug);
+                stale = watch(debug, &record.debug);
                 if let Some(job) = record.next_job() {
                     return Ok(job);
                 }
@@ -191,6 +191,7 @@ impl<S: GenServer> Worker<S> {
                 }
                 Err(record.wake_at())
             });
+            drop_quietly(stale);
             match taken {
                 Err(fenced) => return Poll::Ready(Err(fenced)),
                 Ok(Ok(job)) => {
@@ -265,7 +266,8 @@ impl<S: GenServer> Worker<S> {
         let mut snapshot =
             if self.is_due(callback, after.stop.is_some()) { self.snapshot(callback)? } else { None };
         let changed = snapshot.is_some();
-        let (mut nudge, mut claim, mut copy, mut calls_are_open) = (Nudge::none(), None, None, false);
+        let (mut nudge, mut claim, mut copy, mut stale) = (Nudge::none(), None, None, None);
+        let mut calls_are_open = false;
         let go_on = may_go_on();
 
         let Self { logical, epoch, scope, cx, debug, factory, .. } = self;
@@ -277,7 +279,7 @@ impl<S: GenServer> Worker<S> {
             if factory.is_some() {
                 mem::swap(&mut record.factory, factory);
             }
-            watch(debug, &record.debug);
+            stale = watch(debug, &record.debug);
             record.follow(&mut after, callback);
             let serves = record.went_well(callback, *epoch, &mut nudge);
             calls_are_open = record.deferred.any();
@@ -296,10 +298,15 @@ impl<S: GenServer> Worker<S> {
             drop_quietly(snapshot);
             return Err(Unkept::Fenced);
         };
+        scope.end_waits();
         cx.effects.connect(logical);
         scope.say();
+        if next.as_ref().is_some_and(Job::is_mail) {
+            logical.mailbox.taken();
+        }
         cx.effects.carry_out(logical);
         drop_quietly(copy);
+        drop_quietly(stale);
 
         // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
         if let Some(claim) = claim {
@@ -320,9 +327,6 @@ impl<S: GenServer> Worker<S> {
         if after.hibernate {
             self.shrink();
         }
-        if let Some(job) = &next {
-            self.taken(job);
-        }
         Ok(after.stop.take().map_or(Turn::Next(next), Turn::Stop))
     }
 
@@ -336,11 +340,14 @@ impl<S: GenServer> Worker<S> {
     }
 }
 
-/// Takes note of the debug hooks that are installed: hardly ever any.
-fn watch(known: &mut Option<Arc<debug::Hooks>>, installed: &Option<Arc<debug::Hooks>>) {
-    if known.is_some() || installed.is_some() {
-        known.clone_from(installed);
-    }
+/// Takes note of the debug hooks that are installed: hardly ever any. Those from before come back, to be dropped outside the
+/// lock (K8).
+#[inline]
+fn watch(
+    known: &mut Option<Arc<debug::Hooks>>,
+    installed: &Option<Arc<debug::Hooks>>,
+) -> Option<Arc<debug::Hooks>> {
+    if known.is_none() && installed.is_none() { None } else { mem::replace(known, installed.clone()) }
 }
 
 /// Lets go of what an incarnation leaves behind. What that says by its `Drop` is not heard (K4).

@@ -58,19 +58,24 @@ impl<S: GenServer> Logical<S> {
 
     /// Marks the server as over, and tells whoever waits for it.
     pub(crate) fn over(&self, phase: Phase) {
-        let (tasks, extras, end) = self.cell.look(|record| {
+        let (tasks, extras, end, (debug, factory)) = self.cell.look(|record| {
             record.life.phase = phase;
-            (mem::take(&mut record.tasks), record.extras.take(), Self::end_of(record))
+            let users = (record.debug.take(), record.factory.take());
+            (mem::take(&mut record.tasks), record.extras.take(), Self::end_of(record), users)
         });
         let supervisor = self.supervisor.lock().take();
         drop((tasks, supervisor));
+        drop_quietly(debug);
+        drop_quietly(factory);
         self.ring();
         if let (Some(extras), Some((reason, _))) = (extras, end) {
             let Extras { watchers, ties, .. } = *extras;
             let down = Down { name: self.name.clone(), reason };
             watchers.into_values().for_each(|watcher| watcher(down.clone()));
-            let peers = ties.into_values().filter_map(|(peer, _)| peer.upgrade());
-            peers.for_each(|peer| peer::ended(&*peer, self.id, down.clone()));
+            for peer in ties.into_values().filter_map(|(peer, _)| peer.upgrade()) {
+                peer::ended(&*peer, self.id, down.clone());
+                drop_quietly(peer);
+            }
         }
     }
 

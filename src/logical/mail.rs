@@ -13,10 +13,11 @@ use crate::{
     mailbox::{Refused, Ticket},
     notice::Notice,
     record::{Envelope, Left, Record},
+    reply::Claim,
     scope::{self, Place},
     spec::WhenFull,
     timers::{Timer, TimerRef},
-    waits,
+    waits::{self, On},
 };
 
 impl<S: GenServer> Logical<S> {
@@ -42,7 +43,8 @@ impl<S: GenServer> Logical<S> {
         };
         let push_out =
             |record: &mut Record<S>| self.mailbox.push_out(&mut record.batch, envelope, Envelope::is_mail);
-        let oldest = self.cell.look(push_out).map_err(Refused::Closed)?;
+        let (oldest, stir) = self.cell.look(push_out).map_err(Refused::Closed)?;
+        self.mailbox.stir(stir);
         if let Some(oldest) = oldest {
             oldest.bury(self.hooks.dead_letters.as_ref(), CallError::Full, || DeadLetterReason::Overflow);
         }
@@ -62,7 +64,9 @@ impl<S: GenServer> Logical<S> {
         }
         let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
         let waiting = match place {
-            Place::Elsewhere(callback) => Some(waits::begin(callback, self.clone(), None)),
+            Place::Elsewhere(callback) => {
+                Some(waits::begin(callback, self.clone(), On::Room(ticket.place())))
+            }
             Place::Outside | Place::Inside => None,
         };
         let queued = match waiting {
@@ -114,26 +118,33 @@ impl<S: GenServer> Logical<S> {
     pub(crate) fn see_off(&self, left: Left<S>, error: CallError) {
         let Left { claim, parting, copy, runs } = left;
         self.part(parting);
-        let (Some(message), Some(copies), CallError::Crashed(report)) = (copy, &self.hooks.copies, &error)
-        else {
-            return claim.into_iter().for_each(|claim| claim.fail(error.clone()));
-        };
-        let again = Again { message, claim, runs: runs + 1 };
-        let late = if runs < copies.max { self.run_again(again) } else { Some(again) };
-        if let Some(Again { message, claim, .. }) = late {
-            claim.into_iter().for_each(|claim| claim.fail(error.clone()));
-            message.bury(self.hooks.dead_letters.as_ref(), || DeadLetterReason::Crashed(report.clone()));
+        let fail = |claim: Option<Claim>| claim.into_iter().for_each(|claim| claim.fail(error.clone()));
+        match (copy, &self.hooks.copies, &error) {
+            (Some(message), Some(copies), CallError::Crashed(report)) => {
+                let again = Again { message, claim, runs: runs + 1 };
+                let late = if runs < copies.max { self.run_again(again) } else { Some(again) };
+                let Some(Again { message, claim, .. }) = late else { return };
+                fail(claim);
+                let hook = self.hooks.dead_letters.as_ref();
+                message.bury(hook, || DeadLetterReason::Crashed(report.clone()));
+            }
+            (copy, ..) => {
+                fail(claim);
+                drop_quietly(copy);
+            }
         }
     }
 
     /// Has a message run before all that are queued, unless the server has seen those off already.
     pub(crate) fn run_again(&self, again: Again<S>) -> Option<Again<S>> {
-        self.cell.look(|record| {
+        let late = self.cell.look(|record| {
             if record.deferred.ended() {
                 return Some(again);
             }
             record.extras().again.push_back(again);
             None
-        })
+        });
+        self.mailbox.wake();
+        late
     }
 }

@@ -20,8 +20,15 @@ pub(super) struct Line {
     left: usize,
 }
 
-/// A place in the line. Locked only while the inbox is.
-struct Place(Mutex<InLine>);
+/// A place in the line. Its fate changes only while the inbox is locked.
+pub(crate) struct Place(Mutex<InLine>);
+
+impl Place {
+    /// Whether there is no room for its message yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.lock().fate == Fate::Waiting
+    }
+}
 
 struct InLine {
     fate: Fate,
@@ -94,6 +101,11 @@ impl<'a, M> Ticket<'a, M> {
         Self { mailbox, place, message: Some(message) }
     }
 
+    /// Where it stands in the line.
+    pub(crate) fn place(&self) -> Arc<Place> {
+        self.place.clone()
+    }
+
     /// Leaves the line with the message.
     pub(crate) fn leave(mut self) -> M {
         self.message.take().expect("it was not polled to its end")
@@ -103,7 +115,7 @@ impl<'a, M> Ticket<'a, M> {
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Dismissed<M>>> {
         // A sender's waker is not ours: it is cloned and dropped outside the locks (K8).
         let waker = cx.waker().clone();
-        let inbox = self.mailbox.inbox.lock();
+        let mut inbox = self.mailbox.inbox.lock();
         let mut sender = self.place.0.lock();
         if !matches!(inbox.intake, Intake::Open) {
             let Some(message) = self.message.take() else { return Poll::Pending };
@@ -116,8 +128,10 @@ impl<'a, M> Ticket<'a, M> {
             return Poll::Pending;
         }
         sender.fate = Fate::Queued;
-        drop(sender);
-        self.mailbox.append(inbox, self.message.take().expect("room is promised to a message"));
+        let stir =
+            self.mailbox.append(&mut inbox, self.message.take().expect("room is promised to a message"));
+        drop((sender, inbox));
+        self.mailbox.stir(stir);
         Poll::Ready(Ok(()))
     }
 }

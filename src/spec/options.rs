@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    contain::catch,
+    contain::{catch, drop_quietly},
     dead_letter::{Copies, Undertaker},
     error::StartError,
     gen_server::GenServer,
@@ -58,7 +58,7 @@ impl Mailbox {
     }
 
     /// Logs a warning (by `tracing`) when so many messages are queued, and again only after their number has fallen to half of
-    /// it. Defaults to three quarters of the capacity, or to 10,000 where there is none; without bounds the up to 1,024
+    /// it. Defaults to three quarters of the capacity (from a capacity of 4 on), or to 10,000 where there is none; without bounds the up to 1,024
     /// messages that the worker has taken to work on do not count.
     #[must_use]
     pub const fn high_water(mut self, messages: usize) -> Self {
@@ -67,8 +67,13 @@ impl Mailbox {
     }
 
     pub(crate) fn mark(&self) -> usize {
-        let default = || self.capacity.map_or(10_000, |capacity| capacity - capacity / 4);
-        self.high_water.unwrap_or_else(default)
+        match (self.high_water, self.capacity) {
+            (Some(mark), _) => mark,
+            (None, None) => 10_000,
+            // Of a mailbox for a few messages it says nothing that it is full.
+            (None, Some(..4)) => usize::MAX,
+            (None, Some(capacity)) => capacity - capacity / 4,
+        }
     }
 }
 
@@ -167,6 +172,14 @@ type FormatState<S> = dyn Fn(&Snapshot<S>) -> String + Send + Sync;
 impl<S: GenServer> Default for Hooks<S> {
     fn default() -> Self {
         Self { trap_exits: None, dead_letters: None, copies: None, format_state: None }
+    }
+}
+
+impl<S: GenServer> Drop for Hooks<S> {
+    fn drop(&mut self) {
+        drop_quietly(self.trap_exits.take());
+        drop_quietly(self.dead_letters.take());
+        drop_quietly(self.format_state.take());
     }
 }
 

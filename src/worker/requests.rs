@@ -1,14 +1,14 @@
 //! What a worker does beside callbacks: the requests of [`Sys`](crate::Sys), the debug hooks, and the copies of messages that
 //! may have to be run again.
 
-use std::mem;
+use std::{mem, sync::Arc};
 
 use super::{Worker, unheard};
 use crate::{
     cell::Fenced,
     contain::{Quiet, catch, drop_quietly},
     dead_letter::{Again, Message},
-    debug::SysEvent,
+    debug::{self, SysEvent},
     error::CallError,
     exit::{Callback, CrashKind, CrashReport},
     gen_server::{GenServer, Next},
@@ -139,9 +139,13 @@ impl<S: GenServer> Worker<S> {
     }
 
     fn report(&mut self, event: &SysEvent) {
-        for broken in self.debug.iter().flat_map(|hooks| hooks.tell(event)) {
+        let Some(hooks) = self.debug.clone() else { return };
+        for broken in hooks.tell(event) {
             tracing::error!(server = %self.logical.label(), id = broken, "a debug hook panicked; removed");
             self.logical.remove_hook(broken);
+            // This callback has more to tell, but not to that one.
+            let others = self.debug.take().and_then(|hooks| debug::Hooks::clone(&hooks).without(broken));
+            self.debug = others.map(Arc::new);
         }
     }
 
@@ -177,8 +181,14 @@ impl<S: GenServer> Worker<S> {
             record.extras().copy = copy.take();
         });
         if let (Err(Fenced), Some(copy)) = (noted, copy) {
-            // It was killed before the message was run at all. The caller of a call was told; others go back.
-            self.logical.run_again(Again { message: copy, claim: None, runs: 0 });
+            // It was killed before the message was run at all. The caller of a call was told that it crashed, so it must not be
+            // run; others go back.
+            let late = match copy {
+                call @ Message::Call(_) => Some(Again { message: call, claim: None, runs: 0 }),
+                message => self.logical.run_again(Again { message, claim: None, runs: 0 }),
+            };
+            drop_quietly(late);
+            unheard(&mut self.scope, || drop(message));
             return Err(CrashReport::new(CrashKind::Kill, "killed", place));
         }
         Ok(Job::Again(message))
