@@ -106,6 +106,7 @@ mod context;
 mod dead_letter;
 mod deadlines;
 mod debug;
+pub mod docs;
 mod effects;
 mod error;
 mod exit;

@@ -1,0 +1,56 @@
+//! How to do what, a page for each piece. Somebody who knows OTP begins with [`coming_from_elixir`], which has everything in
+//! one table.
+//!
+//! | page | what it is about | OTP |
+//! | --- | --- | --- |
+//! | [`coming_from_elixir`] | Elixir on the left, this crate on the right, the differences said | all of it |
+//! | [`timers`] | messages that come later, once or again and again | `Process.send_after`, `:timer` |
+//! | [`continues_and_timeouts`] | what comes right after a callback, and what comes if nothing does | `{:continue, _}`, timeouts |
+//! | [`tasks_and_streams`] | work beside the server, and items that arrive | `Task.Supervisor`, `GenStage` |
+//! | [`monitors_and_links`] | to be told of an end, to end together, to follow incarnations | `Process.monitor`, `Process.link` |
+//! | [`mailboxes`] | bounds, what gives way, warnings, dead letters | none |
+//! | [`deadlocks`] | servers that wait for each other | none: a timeout |
+//! | [`sys`] | to look into a server, and to change it while it runs | `:sys` |
+//! | [`requests`] | several calls at once, addresses by message | `:gen_server.reqids_*`, `GenServer.multi_call` |
+//! | [`redelivery`] | to run a message again whose callback crashed | none |
+//! | [`commit_policies`] | to keep a large state less often than after each callback | none |
+//!
+//! One rule holds for all of it. What a callback asks of its [`Context`] is done with its commit: *crashed ⇒ not
+//! applied* holds for timers, tasks, monitors and links as it does for the state.
+
+// What the pages link to.
+#[cfg(doc)]
+use crate::*;
+
+#[doc = include_str!("docs/coming_from_elixir.md")]
+pub mod coming_from_elixir {}
+
+#[doc = include_str!("docs/timers.md")]
+pub mod timers {}
+
+#[doc = include_str!("docs/continues_and_timeouts.md")]
+pub mod continues_and_timeouts {}
+
+#[doc = include_str!("docs/tasks_and_streams.md")]
+pub mod tasks_and_streams {}
+
+#[doc = include_str!("docs/monitors_and_links.md")]
+pub mod monitors_and_links {}
+
+#[doc = include_str!("docs/mailboxes.md")]
+pub mod mailboxes {}
+
+#[doc = include_str!("docs/deadlocks.md")]
+pub mod deadlocks {}
+
+#[doc = include_str!("docs/sys.md")]
+pub mod sys {}
+
+#[doc = include_str!("docs/requests.md")]
+pub mod requests {}
+
+#[doc = include_str!("docs/redelivery.md")]
+pub mod redelivery {}
+
+#[doc = include_str!("docs/commit_policies.md")]
+pub mod commit_policies {}
