@@ -248,7 +248,8 @@ impl<S: GenServer> Context<S> {
     /// Reads a stream as a task of this server: each item comes as an `Info` made by `info`, and at the end `None`.
     ///
     /// At most 64 items wait for the worker at a time; then the stream is not read on. Like a task it begins when this
-    /// callback commits, survives crashes and ends with the logical server. A stream that panics is at its end.
+    /// callback commits, survives crashes and ends with the logical server. A stream that panics is at its end. `info` runs in
+    /// that task; if it panics, the stream is over, and the panic is a crash of the `handle_info` that would have got the item.
     pub fn attach<I>(
         &mut self,
         stream: I,

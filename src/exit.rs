@@ -202,6 +202,10 @@ impl fmt::Debug for CrashReport {
 impl fmt::Display for CrashReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Facts { message, callback, kind, incarnation, version } = &*self.0;
+        if *incarnation == 0 {
+            // A reason that a user has made up and that binds nowhere yet.
+            return f.write_str(message);
+        }
         let how = match kind {
             CrashKind::Panic => "panicked",
             CrashKind::Error => "failed",

@@ -93,9 +93,10 @@ impl<S: GenServer> Extras<S> {
         }
     }
 
-    /// The copy of the message in hand, and how often that was run before.
-    pub(crate) fn take_copy(&mut self) -> (Option<Message<S>>, u32) {
-        (self.copy.take(), mem::take(&mut self.runs))
+    /// The copy of the message in hand.
+    pub(crate) fn take_copy(&mut self) -> Option<Message<S>> {
+        self.runs = 0;
+        self.copy.take()
     }
 
     /// Whether a notice is still wanted, now that its turn has come.

@@ -37,6 +37,8 @@
 //! # }
 //! ```
 //!
+//! The guide is in [`docs`], with a table for those who [come from Elixir](docs::coming_from_elixir).
+//!
 //! # What survives a crash
 //!
 //! | | a crash of a callback, a kill of the worker | the logical end |

@@ -99,7 +99,7 @@ impl<S: GenServer> Logical<S> {
 
     /// Kills the incarnation that is alive, if any. Once this returns it can neither commit nor reply (K4).
     pub(crate) fn kill_worker(&self, why: &str) {
-        self.end_life(why, CallError::Crashed);
+        self.end_life_if(|_| true, self.hooks.retries(), why, CallError::Crashed);
     }
 
     /// Ends the logical server without `terminate`.
@@ -107,7 +107,7 @@ impl<S: GenServer> Logical<S> {
         // The order first, so that no incarnation comes to life after it, and the mailbox last: a worker that found it closed
         // before its own end would take that for a stop in good order, and terminate.
         self.cell.look(|record| record.life.kill = true);
-        self.end_life("its server was killed", |_| CallError::Stopped(ExitReason::Killed));
+        self.end_life_if(|_| true, None, "its server was killed", |_| CallError::Stopped(ExitReason::Killed));
         self.mailbox.close(ExitReason::Killed);
         self.wake_supervisor();
     }
@@ -137,16 +137,13 @@ impl<S: GenServer> Logical<S> {
     /// Ends the first incarnation if its `init` is not done. Tells whether it did.
     pub(crate) fn give_up_starting(&self) -> bool {
         let starting = |record: &Record<S>| matches!(record.life.phase, Phase::Starting);
-        self.end_life_if(starting, "init did not finish in time", CallError::Crashed)
-    }
-
-    fn end_life(&self, why: &str, answer: impl FnOnce(CrashReport) -> CallError) -> bool {
-        self.end_life_if(|_| true, why, answer)
+        self.end_life_if(starting, None, "init did not finish in time", CallError::Crashed)
     }
 
     fn end_life_if(
         &self,
         may: impl FnOnce(&Record<S>) -> bool,
+        retries: Option<u32>,
         why: &str,
         answer: impl FnOnce(CrashReport) -> CallError,
     ) -> bool {
@@ -157,7 +154,7 @@ impl<S: GenServer> Logical<S> {
             if let Phase::Running = record.life.phase {
                 record.life.phase = Phase::Restarting;
             }
-            (record.leave(), report)
+            (record.leave(retries), report)
         });
         let Some((left, report)) = ended else { return false };
         self.see_off(left, answer(report));

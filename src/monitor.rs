@@ -10,7 +10,12 @@ use std::{
 
 use futures_util::Stream;
 
-use crate::{exit::ExitReason, gen_server::GenServer, logical::Logical, name::serial};
+use crate::{
+    exit::ExitReason,
+    gen_server::GenServer,
+    logical::Logical,
+    name::{ServerId, serial},
+};
 
 /// Names a monitor: see [`Context::monitor`](crate::Context::monitor).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +34,8 @@ impl MonitorRef {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Down {
+    /// The server.
+    pub id: ServerId,
     /// The server's name, if it had one.
     pub name: Option<Arc<str>>,
     /// Why it ended; [`NoProc`](ExitReason::NoProc) if it was over before it was monitored.
@@ -45,15 +52,15 @@ pub struct Monitor(Pin<Box<dyn Future<Output = Down> + Send>>);
 
 impl Monitor {
     pub(crate) fn of<S: GenServer>(logical: Arc<Logical<S>>) -> Self {
-        let name = logical.name.clone();
+        let (id, name) = (logical.id, logical.name.clone());
         // Looked at now: what ends after this moment has a reason to tell, however late the future is polled.
         let gone = logical.cell.look(Logical::end_of).is_some();
         Self(Box::pin(async move {
             if gone {
-                return Down { name, reason: ExitReason::NoProc };
+                return Down { id, name, reason: ExitReason::NoProc };
             }
             let (reason, _) = logical.until(Logical::end_of).await;
-            Down { name, reason }
+            Down { id, name, reason }
         }))
     }
 }

@@ -64,9 +64,9 @@ pub(crate) trait Peer: Send + Sync {
 /// If one is over already, that counts as its end now.
 pub(crate) fn link(one: &Arc<dyn Peer>, other: &Arc<dyn Peer>) {
     if let Err(reason) = one.tie(other.id(), Arc::downgrade(other), Tie::Both) {
-        other.peer_ended(Down { name: one.name(), reason });
+        other.peer_ended(Down { id: one.id(), name: one.name(), reason });
     } else if let Err(reason) = other.tie(one.id(), Arc::downgrade(one), Tie::Both) {
-        ended(&**one, other.id(), Down { name: other.name(), reason });
+        ended(&**one, other.id(), Down { id: other.id(), name: other.name(), reason });
     }
 }
 
@@ -110,7 +110,7 @@ impl<S: GenServer> Peer for Logical<S> {
             }
         });
         if let Some(watcher) = late {
-            watcher(Down { name: self.name.clone(), reason: ExitReason::NoProc });
+            watcher(Down { id: self.id, name: self.name.clone(), reason: ExitReason::NoProc });
         }
     }
 

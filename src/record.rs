@@ -98,9 +98,8 @@ pub(crate) struct InHand {
 pub(crate) struct Left<S: GenServer> {
     pub(crate) claim: Option<Claim>,
     pub(crate) parting: Option<Parting>,
-    /// The message, if it may be run again, and how often it was run before.
+    /// The message, if it was to be run again, but not any more.
     pub(crate) copy: Option<Message<S>>,
-    pub(crate) runs: u32,
 }
 
 /// What a poisoned state may be replaced with.
@@ -158,11 +157,22 @@ impl<S: GenServer> Record<S> {
         job
     }
 
-    /// Takes what an incarnation that ends has in hand, and what it was still to say.
-    pub(crate) fn leave(&mut self) -> Left<S> {
-        let claim = self.in_hand.take().and_then(|in_hand| in_hand.claim);
-        let (copy, runs) = self.extras.as_mut().map_or((None, 0), |extras| extras.take_copy());
-        Left { claim, parting: self.parting.take(), copy, runs }
+    /// Takes what an incarnation that ends has in hand, and what it was still to say. A message that may be run again, at most
+    /// `retries` times, is the first to be run: it never leaves the record, so that nothing overtakes it.
+    pub(crate) fn leave(&mut self, retries: Option<u32>) -> Left<S> {
+        let mut claim = self.in_hand.take().and_then(|in_hand| in_hand.claim);
+        let mut copy = None;
+        if let Some(extras) = &mut self.extras {
+            let runs = extras.runs;
+            copy = extras.take_copy();
+            if retries.is_some_and(|max| runs < max) {
+                let again = copy.take().map(|message| Again { message, claim: claim.take(), runs: runs + 1 });
+                extras.again.extend(again);
+            }
+        }
+        // From here on nobody waits for this server to do anything about it.
+        claim.iter_mut().for_each(Claim::let_go);
+        Left { claim, parting: self.parting.take(), copy }
     }
 
     /// Notes what is to come after a callback.
@@ -260,8 +270,9 @@ impl<S: GenServer> Record<S> {
 
     /// Puts a message in hand that was run before.
     fn again(&mut self, Again { message, claim, runs }: Again<S>) -> Job<S> {
+        let job = self.message(message.callback(), claim, Job::Again(message));
         self.extras().runs = runs;
-        self.message(message.callback(), claim, Job::Again(message))
+        job
     }
 
     /// Puts a message in hand: whoever waited for none to come waits no more.

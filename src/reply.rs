@@ -150,7 +150,11 @@ pub(crate) fn open<T: Send + 'static>(server: ServerId) -> (Reply<T>, Claim, Cal
         claims: AtomicUsize::new(CLAIM + 1),
         inner: Mutex::new(Inner { answer: Answer::None, waker: None }),
     });
-    (Reply { slot: slot.clone() }, Claim(slot.clone()), Caller { slot, waits: false, done: false })
+    (
+        Reply { slot: slot.clone() },
+        Claim { slot: slot.clone(), weight: CLAIM },
+        Caller { slot, waits: false, done: false },
+    )
 }
 
 /// Where the caller waits.
@@ -211,23 +215,33 @@ impl<T> Drop for Caller<T> {
 }
 
 /// The server's own hold on a call it has queued or in hand.
-pub(crate) struct Claim(Arc<dyn AnySlot>);
+pub(crate) struct Claim {
+    slot: Arc<dyn AnySlot>,
+    /// What it counts as: [`CLAIM`], or one like a [`Reply`] once it is let go of.
+    weight: usize,
+}
 
 impl Claim {
     /// Answers with an error, unless an answer went out before.
     pub(crate) fn fail(self, error: CallError) {
-        self.0.fail(error);
+        self.slot.fail(error);
     }
 
     /// Lets go of the call after its callback has committed. If a `Reply` of it is still about, this is the way to it.
     pub(crate) fn defer(self) -> Option<Weak<dyn AnySlot>> {
-        (self.0.claims().load(Ordering::Acquire) > CLAIM).then(|| Arc::downgrade(&self.0))
+        (self.slot.claims().load(Ordering::Acquire) > self.weight).then(|| Arc::downgrade(&self.slot))
+    }
+
+    /// The server has nothing to do for it any more but to say so. Runs no user code.
+    pub(crate) fn let_go(&mut self) {
+        let before = mem::replace(&mut self.weight, 1);
+        self.slot.claims().fetch_sub(before - 1, Ordering::AcqRel);
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.0.give_up();
+        self.slot.give_up(self.weight);
     }
 }
 
@@ -245,8 +259,8 @@ pub(crate) trait AnySlot: Send + Sync {
     fn forget(&self, epoch: u64);
     /// Answers with an error, unless an answer went out before.
     fn fail(&self, error: CallError);
-    /// The [`Claim`] is going.
-    fn give_up(&self);
+    /// The [`Claim`] is going, which counted for so much.
+    fn give_up(&self, weight: usize);
     /// How many [`Reply`]s there are, and [`CLAIM`] if there is the [`Claim`].
     fn claims(&self) -> &AtomicUsize;
     /// Whether the server itself has still to do something for an answer.
@@ -376,8 +390,8 @@ impl<T: Send + 'static> AnySlot for Slot<T> {
         drop_quietly(self.answer(Err(error)));
     }
 
-    fn give_up(&self) {
-        self.unclaim(CLAIM);
+    fn give_up(&self, weight: usize) {
+        self.unclaim(weight);
     }
 
     fn claims(&self) -> &AtomicUsize {

@@ -224,10 +224,11 @@ impl<S: GenServer> Supervisor<S> {
     /// Sees an incarnation off: is it to be replaced, or was that the end of the logical server?
     fn bury(&mut self, end: End) -> Result<Death, Finale> {
         let place = self.place(Callback::Idle);
-        let (killed, kill, proven, starting) = self.logical.cell.look(|record| {
+        let (killed, kill, proven, rerun, starting) = self.logical.cell.look(|record| {
             let life = &mut record.life;
             let starting = matches!(life.phase, Phase::Starting);
-            (life.killed.take(), life.kill, mem::take(&mut life.proven), starting)
+            let (proven, rerun) = (mem::take(&mut life.proven), mem::take(&mut life.rerun));
+            (life.killed.take(), life.kill, proven, rerun, starting)
         });
         let abandoned = matches!(end, End::Abandoned);
         let (reason, report) = match end {
@@ -247,7 +248,8 @@ impl<S: GenServer> Supervisor<S> {
             return Err(Ok(ExitReason::Killed));
         }
         // K4: there will be another. At an end of the whole, whoever still waits is told the reason of that.
-        if let Some(left) = self.logical.cell.fence(|record, _| record.leave()) {
+        let retries = self.logical.hooks.retries();
+        if let Some(left) = self.logical.cell.fence(|record, _| record.leave(retries)) {
             self.logical.see_off(left, CallError::Crashed(report.clone()));
         }
         let bound = |record: &mut Record<S>, next: u64| {
@@ -256,7 +258,7 @@ impl<S: GenServer> Supervisor<S> {
         self.logical.cell.look_at(bound).into_iter().for_each(Running::abort);
         if proven {
             self.barren = 0;
-        } else if report.kind() != CrashKind::Kill {
+        } else if report.kind() != CrashKind::Kill && !rerun {
             self.barren += 1;
         }
         Ok(Death { reason, report, abandoned })

@@ -101,7 +101,8 @@ impl<'a, S: GenServer> Sys<'a, S> {
         Self { logical }
     }
 
-    /// The state, once the callback that is running is done; also of a suspended server. With a
+    /// The state, once the callback that is running is done; also of a suspended server. The request goes before the mail: a
+    /// cast that was sent just before it need not be in it. With a
     /// [`CommitPolicy`](crate::CommitPolicy) that has left something uncommitted, this shows it, as a snapshot of its own.
     ///
     /// # Cancel safety

@@ -285,7 +285,7 @@ impl<S: GenServer> Worker<S> {
             calls_are_open = record.deferred.any();
             claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
             if let Some(extras) = &mut record.extras {
-                (copy, _) = extras.take_copy();
+                copy = extras.take_copy();
             }
             if after.stop.is_some() {
                 record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });

@@ -21,7 +21,7 @@ impl<S: GenServer> Logical<S> {
     /// K13: ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
     pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
         let stopped = || CallError::Stopped(reason.clone());
-        if let Some(left) = self.cell.fence(|record, _| record.leave()) {
+        if let Some(left) = self.cell.fence(|record, _| record.leave(None)) {
             self.see_off(left, stopped());
         }
         let hook = self.hooks.dead_letters.as_ref();
@@ -70,7 +70,7 @@ impl<S: GenServer> Logical<S> {
         self.ring();
         if let (Some(extras), Some((reason, _))) = (extras, end) {
             let Extras { watchers, ties, .. } = *extras;
-            let down = Down { name: self.name.clone(), reason };
+            let down = Down { id: self.id, name: self.name.clone(), reason };
             watchers.into_values().for_each(|watcher| watcher(down.clone()));
             for peer in ties.into_values().filter_map(|(peer, _)| peer.upgrade()) {
                 peer::ended(&*peer, self.id, down.clone());

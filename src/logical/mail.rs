@@ -10,10 +10,9 @@ use crate::{
     dead_letter::{Again, DeadLetterReason},
     error::CallError,
     gen_server::GenServer,
-    mailbox::{Refused, Ticket},
+    mailbox::{Dismissed, Refused, Ticket},
     notice::Notice,
     record::{Envelope, Left, Record},
-    reply::Claim,
     scope::{self, Place},
     spec::WhenFull,
     timers::{Timer, TimerRef},
@@ -35,6 +34,9 @@ impl<S: GenServer> Logical<S> {
 
     /// Queues a message, and never waits.
     pub(crate) fn try_push(&self, envelope: Envelope<S>) -> Result<(), Refused<Envelope<S>>> {
+        if self.options.mailbox.when_full == WhenFull::DropOldest && scope::is_inside(self.id) {
+            return self.push_own(envelope).map_err(Refused::Closed);
+        }
         let envelope = match self.mailbox.try_push(envelope) {
             Err(Refused::Full(envelope)) if self.options.mailbox.when_full == WhenFull::DropOldest => {
                 envelope
@@ -56,11 +58,7 @@ impl<S: GenServer> Logical<S> {
     pub(crate) async fn post(self: &Arc<Self>, envelope: Envelope<S>) -> Result<(), Envelope<S>> {
         let place = scope::place(self.id);
         if let Place::Inside = place {
-            let own = match self.options.mailbox.when_full {
-                WhenFull::DropOldest => Envelope::Own(Box::new(envelope)),
-                WhenFull::Wait | WhenFull::Refuse => envelope,
-            };
-            return self.mailbox.push_over(own).map_err(|dismissed| dismissed.message);
+            return self.push_own(envelope).map_err(|dismissed| dismissed.message);
         }
         let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
         let waiting = match place {
@@ -74,6 +72,14 @@ impl<S: GenServer> Logical<S> {
             Some(Ok(_)) | None => poll_fn(|cx| ticket.poll(cx)).await,
         };
         queued.map_err(|dismissed| dismissed.message)
+    }
+
+    /// Queues what a server sends itself, which neither waits nor gives way.
+    fn push_own(&self, envelope: Envelope<S>) -> Result<(), Dismissed<Envelope<S>>> {
+        self.mailbox.push_over(match self.options.mailbox.when_full {
+            WhenFull::DropOldest => Envelope::Own(Box::new(envelope)),
+            WhenFull::Wait | WhenFull::Refuse => envelope,
+        })
     }
 
     /// Queues an item of a stream, which waits for room where others wait, but never gives up nor drives out what others have
@@ -113,25 +119,17 @@ impl<S: GenServer> Logical<S> {
         was_armed
     }
 
-    /// Sees off what an incarnation has left. Its caller is told `error`; but if that is a crash, the message may be wanted to
-    /// be run again (K7).
+    /// Sees off what an incarnation has left: its caller is told `error` (K7).
     pub(crate) fn see_off(&self, left: Left<S>, error: CallError) {
-        let Left { claim, parting, copy, runs } = left;
+        let Left { claim, parting, copy } = left;
         self.part(parting);
-        let fail = |claim: Option<Claim>| claim.into_iter().for_each(|claim| claim.fail(error.clone()));
-        match (copy, &self.hooks.copies, &error) {
-            (Some(message), Some(copies), CallError::Crashed(report)) => {
-                let again = Again { message, claim, runs: runs + 1 };
-                let late = if runs < copies.max { self.run_again(again) } else { Some(again) };
-                let Some(Again { message, claim, .. }) = late else { return };
-                fail(claim);
-                let hook = self.hooks.dead_letters.as_ref();
-                message.bury(hook, || DeadLetterReason::Crashed(report.clone()));
+        let report = if let CallError::Crashed(report) = &error { Some(report.clone()) } else { None };
+        claim.into_iter().for_each(|claim| claim.fail(error.clone()));
+        match (copy, report) {
+            (Some(message), Some(report)) => {
+                message.bury(self.hooks.dead_letters.as_ref(), || DeadLetterReason::Crashed(report));
             }
-            (copy, ..) => {
-                fail(claim);
-                drop_quietly(copy);
-            }
+            (copy, _) => drop_quietly(copy),
         }
     }
 

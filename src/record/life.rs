@@ -18,6 +18,8 @@ pub(crate) struct Life {
     pub(crate) announced: u64,
     /// Whether the incarnation that is alive has handled a message.
     pub(crate) proven: bool,
+    /// Whether it crashed in a message that had crashed before: the message may be to blame then, and not the state.
+    pub(crate) rerun: bool,
     /// When the last incarnation ended.
     pub(crate) died: Option<Instant>,
     /// How the last incarnation was killed.

@@ -184,6 +184,11 @@ impl<S: GenServer> Drop for Hooks<S> {
 }
 
 impl<S: GenServer> Hooks<S> {
+    /// How often a message is run again whose callback crashed.
+    pub(crate) fn retries(&self) -> Option<u32> {
+        self.copies.as_ref().map(|copies| copies.max)
+    }
+
     /// The state as it may be shown, if it may.
     pub(crate) fn show(&self, kept: impl FnOnce() -> Kept<S>) -> Option<String> {
         let format = self.format_state.as_ref()?;

@@ -19,9 +19,11 @@ use crate::{
 impl<S: GenServer> Worker<S> {
     /// The callback crashed: nothing of it is kept or said (K3), and its caller is told at once (K7).
     pub(super) async fn crash(&mut self, report: CrashReport) -> End {
+        let retries = self.logical.hooks.retries();
         let left = self.logical.cell.enter(self.epoch, |record| {
             record.life.died = Some(Instant::now());
-            record.leave()
+            record.life.rerun = record.extras.as_ref().is_some_and(|extras| extras.runs > 0);
+            record.leave(retries)
         });
         let Ok(left) = left else { return End::Fenced };
         self.logical.see_off(left, CallError::Crashed(report.clone()));

@@ -183,11 +183,9 @@ impl<S: GenServer> Worker<S> {
         if let (Err(Fenced), Some(copy)) = (noted, copy) {
             // It was killed before the message was run at all. The caller of a call was told that it crashed, so it must not be
             // run; others go back.
-            let late = match copy {
-                call @ Message::Call(_) => Some(Again { message: call, claim: None, runs: 0 }),
-                message => self.logical.run_again(Again { message, claim: None, runs: 0 }),
-            };
-            drop_quietly(late);
+            let again = Again { message: copy, claim: None, runs: 0 };
+            let told = matches!(again.message, Message::Call(_));
+            drop_quietly(if told { Some(again) } else { self.logical.run_again(again) });
             unheard(&mut self.scope, || drop(message));
             return Err(CrashReport::new(CrashKind::Kill, "killed", place));
         }
