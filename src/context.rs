@@ -264,8 +264,9 @@ impl<S: GenServer> Context<S> {
         self.effects.spawn(running, |name| task::read(logical, name, stream, info))
     }
 
-    /// Aborts a task of this server, at its next await; its `Info` says [`Killed`](ExitReason::Killed). Of an attached stream
-    /// nothing comes any more, not even what is queued. `false`: it was over, or aborted before.
+    /// Aborts a task of this server, at its next await; its `Info` says [`Killed`](ExitReason::Killed), unless it comes to its
+    /// end before. Of an attached stream nothing comes any more, not even what is queued. `false`: it was over, or aborted
+    /// before.
     pub fn abort(&mut self, task: TaskRef) -> bool {
         let logical = &self.logical;
         self.effects.abort(task, || in_record(logical, |extras| extras.is_running(task)))

@@ -6,12 +6,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Weak},
 };
 
-use tokio::time::Instant;
+use tokio::{task::AbortHandle, time::Instant};
 
 use crate::{
     contain::{drop_each, drop_quietly},
@@ -43,7 +43,7 @@ struct Staged<S: GenServer> {
     /// What the record gave back, to be dropped outside its lock (K8).
     removed: Vec<Timer<S::Info>>,
     unwatched: Vec<(MonitorRef, Weak<dyn Peer>)>,
-    stopped: Vec<Running>,
+    stopped: Vec<AbortHandle>,
     /// Other servers, of which this may be the last handle: what they hold is users', and is dropped last.
     met: Vec<Arc<dyn Peer>>,
 }
@@ -196,8 +196,8 @@ impl<S: GenServer> Effects<S> {
         for name in demonitored.drain(..) {
             unwatched.extend(extras.monitors.remove(&name).map(|server| (name, server)));
         }
-        for (name, running, _) in &*tasks {
-            extras.tasks.insert(*name, running.clone());
+        for (name, running, _) in &mut *tasks {
+            extras.tasks.insert(*name, mem::take(running));
         }
         for name in &*aborted {
             stopped.extend(extras.abort(*name));
@@ -227,7 +227,7 @@ impl<S: GenServer> Effects<S> {
     #[inline]
     pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
         let Some(staged) = self.0.take() else { return };
-        let Staged { tasks, aborted, removed, unwatched, stopped, met, .. } = *staged;
+        let Staged { tasks, removed, unwatched, stopped, met, .. } = *staged;
         drop_each(removed);
         drop_each(met);
         for (name, server) in unwatched {
@@ -235,13 +235,11 @@ impl<S: GenServer> Effects<S> {
             server.unwatch(name);
             drop_quietly(server);
         }
-        stopped.into_iter().for_each(Running::abort);
+        stopped.into_iter().for_each(|task| task.abort());
         for (name, _, body) in tasks {
-            let handle = tokio::spawn(body).abort_handle();
-            let wanted = logical.cell.look(|record| record.note_task(name, &handle));
-            if !wanted || aborted.contains(&name) {
-                handle.abort();
-            }
+            let task = tokio::spawn(body);
+            let unwanted = logical.cell.look(|record| record.note_task(name, task));
+            unwanted.into_iter().for_each(|task| task.abort());
         }
     }
 }

@@ -6,6 +6,8 @@ use std::{
     sync::Weak,
 };
 
+use tokio::task::{AbortHandle, JoinHandle};
+
 use crate::{
     contain::{drop_each, drop_quietly},
     dead_letter::{Again, Message},
@@ -66,18 +68,19 @@ pub(crate) struct Own<S: GenServer> {
 }
 
 impl<S: GenServer> Own<S> {
-    /// Gives back the messages that are not run again now.
-    pub(crate) fn end(self) -> VecDeque<Again<S>> {
+    /// Gives back the messages that are not run again now, and the tasks, which are on their way out.
+    pub(crate) fn end(self) -> (VecDeque<Again<S>>, Vec<JoinHandle<()>>) {
         let Self { timers, tasks, monitors, requests, again } = self;
         drop_each(requests);
         drop_each(timers.into_timers());
-        tasks.into_values().for_each(Running::abort);
+        let tasks: Vec<_> = tasks.into_values().filter_map(|running| running.handle).collect();
+        tasks.iter().for_each(JoinHandle::abort);
         for (monitor, server) in monitors {
             let Some(server) = server.upgrade() else { continue };
             server.unwatch(monitor);
             drop_quietly(server);
         }
-        again
+        (again, tasks)
     }
 }
 
@@ -115,23 +118,23 @@ impl<S: GenServer> Extras<S> {
     }
 
     /// Notes that a task is to be aborted. Of a stream nothing is wanted any more.
-    pub(crate) fn abort(&mut self, task: TaskRef) -> Option<Running> {
-        if self.tasks.get(&task)?.is_stream {
-            return self.tasks.remove(&task);
-        }
+    pub(crate) fn abort(&mut self, task: TaskRef) -> Option<AbortHandle> {
         let running = self.tasks.get_mut(&task)?;
         running.aborted = true;
-        Some(running.clone())
+        let handle = running.abort_handle();
+        if running.is_stream {
+            self.tasks.remove(&task);
+        }
+        handle
     }
 
     /// The tasks that end with incarnation `epoch`.
-    pub(crate) fn abort_bound_to(&mut self, epoch: u64) -> Vec<Running> {
+    pub(crate) fn abort_bound_to(&mut self, epoch: u64) -> Vec<AbortHandle> {
         let bound = self.tasks.values_mut().filter(|running| running.bound_to == Some(epoch));
-        bound
-            .map(|running| {
-                running.aborted = true;
-                running.clone()
-            })
-            .collect()
+        let aborted = bound.filter_map(|running| {
+            running.aborted = true;
+            running.abort_handle()
+        });
+        aborted.collect()
     }
 }

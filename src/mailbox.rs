@@ -170,7 +170,9 @@ impl<M> Mailbox<M> {
                 let place = queue.iter().position(&may)?;
                 queue.remove(place)
             });
-            full.retain(|segment| !segment.is_empty());
+            while full.front().is_some_and(VecDeque::is_empty) {
+                full.pop_front();
+            }
         }
         if oldest.is_none() {
             inbox.queued += 1;
@@ -217,9 +219,11 @@ impl<M> Mailbox<M> {
     pub(crate) fn fetch(&self, batch: &mut VecDeque<M>, cx: &Context<'_>) -> Fetched {
         debug_assert!(batch.is_empty(), "the worker fetches only when its batch is done");
         let mut inbox = self.inbox.lock();
-        if let Some(oldest) = inbox.full.pop_front() {
+        // A segment may have been emptied in the middle, where messages gave way to others.
+        while let (true, Some(oldest)) = (batch.is_empty(), inbox.full.pop_front()) {
             *batch = oldest;
-        } else if !inbox.filling.is_empty() {
+        }
+        if batch.is_empty() && !inbox.filling.is_empty() {
             mem::swap(batch, &mut inbox.filling);
         }
         inbox.ebb(self.capacity, self.high_water);

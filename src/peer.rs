@@ -57,7 +57,7 @@ pub(crate) trait Peer: Send + Sync {
 
     fn forget_wait(&self, number: u64);
 
-    fn clear_waits(&self);
+    fn clear_waits(&self, epoch: u64);
 }
 
 /// Links two servers. Each end is noted for itself: whichever of them ends in between finds, or is found by, the other one.
@@ -159,7 +159,7 @@ impl<S: GenServer> Peer for Logical<S> {
         self.waits.forget(number);
     }
 
-    fn clear_waits(&self) {
-        self.waits.clear();
+    fn clear_waits(&self, epoch: u64) {
+        self.waits.clear(epoch);
     }
 }

@@ -9,7 +9,10 @@ mod life;
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{
+    task::{AbortHandle, JoinHandle},
+    time::Instant,
+};
 
 pub(crate) use self::{
     deferred::{Deferred, fail_all},
@@ -294,13 +297,14 @@ impl<S: GenServer> Record<S> {
         self.extras.as_mut().is_some_and(|extras| extras.tasks.remove(&task).is_some())
     }
 
-    /// A task was spawned. `false` if it is not wanted any more, or over already.
-    pub(crate) fn note_task(&mut self, task: TaskRef, handle: &AbortHandle) -> bool {
-        let running = self.extras.as_mut().and_then(|extras| extras.tasks.get_mut(&task));
-        running.is_some_and(|running| {
-            running.handle = Some(handle.clone());
-            !running.aborted
-        })
+    /// A task was spawned. How to abort it, if it is not wanted any more.
+    pub(crate) fn note_task(&mut self, name: TaskRef, task: JoinHandle<()>) -> Option<AbortHandle> {
+        let Some(running) = self.extras.as_mut().and_then(|extras| extras.tasks.get_mut(&name)) else {
+            return Some(task.abort_handle());
+        };
+        let unwanted = running.aborted.then(|| task.abort_handle());
+        running.handle = Some(task);
+        unwanted
     }
 
     /// Notes that a callback of incarnation `epoch` went well. Tells whether it serves from now on.

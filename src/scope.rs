@@ -63,7 +63,7 @@ impl Scope {
     pub(crate) fn end_waits(&mut self) {
         if let Some(active) = self.active.as_mut().filter(|active| active.called) {
             active.called = false;
-            active.peer.clear_waits();
+            active.peer.clear_waits(active.epoch);
         }
     }
 

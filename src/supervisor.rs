@@ -30,7 +30,6 @@ use crate::{
     record::{Phase, Record},
     restart::{Budget, Verdict},
     spec::Poison,
-    task::Running,
     worker,
 };
 
@@ -52,6 +51,8 @@ pub(crate) struct Supervisor<S: GenServer> {
     keeper: Option<JoinHandle<()>>,
     /// Workers that could not be stopped (K5).
     zombies: Vec<JoinHandle<End>>,
+    /// The server's own tasks, once they are aborted.
+    tasks: Vec<JoinHandle<()>>,
     keeper_budget: Budget,
     /// How many incarnations in a row have crashed without handling one message.
     barren: u32,
@@ -86,6 +87,7 @@ impl<S: GenServer> Supervisor<S> {
             worker: None,
             keeper: None,
             zombies: Vec::new(),
+            tasks: Vec::new(),
             barren: 0,
             born: Instant::now(),
             alarm: Alarm::default(),
@@ -156,7 +158,8 @@ impl<S: GenServer> Supervisor<S> {
                 Some(Watched::Fenced) => {
                     if self.logical.cell.look(|record| record.life.kill) {
                         // The end of the server; nobody who waits for it has to wait for a worker that does not yield.
-                        self.logical.dismiss_everyone(&ExitReason::Killed);
+                        let tasks = self.logical.dismiss_everyone(&ExitReason::Killed);
+                        self.tasks.extend(tasks);
                     }
                     return self.remove().await;
                 }
@@ -255,7 +258,7 @@ impl<S: GenServer> Supervisor<S> {
         let bound = |record: &mut Record<S>, next: u64| {
             record.extras.as_mut().map_or_else(Vec::new, |extras| extras.abort_bound_to(next - 1))
         };
-        self.logical.cell.look_at(bound).into_iter().for_each(Running::abort);
+        self.logical.cell.look_at(bound).into_iter().for_each(|task| task.abort());
         if proven {
             self.barren = 0;
         } else if report.kind() != CrashKind::Kill && !rerun {
@@ -351,7 +354,10 @@ impl<S: GenServer> Supervisor<S> {
             Err(error) => (Phase::Failed(error), ExitReason::Shutdown),
         };
         self.end = Some(phase.clone());
-        self.logical.dismiss_everyone(&reason);
+        let tasks = self.logical.dismiss_everyone(&reason);
+        self.tasks.extend(tasks);
+        let grace = later(self.logical.options.kill_grace);
+        self.attend(grace, Self::poll_tasks).await;
         if !self.logical.announce_end(&reason) {
             // The last keeper died before there was an end to tell.
             self.start_keeper();
@@ -360,6 +366,15 @@ impl<S: GenServer> Supervisor<S> {
         self.attend(drain, Self::poll_keeper).await;
         self.over = true;
         self.logical.over(phase);
+    }
+
+    fn poll_tasks(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        while let Some(last) = self.tasks.last_mut() {
+            let joined = ready!(Pin::new(last).poll(task));
+            self.tasks.pop();
+            drop(joined.map_err(JoinError::try_into_panic).map_err(|panic| panic.map(Payload::new)));
+        }
+        Poll::Ready(())
     }
 
     fn poll_keeper(&mut self, task: &mut Task<'_>) -> Poll<()> {
@@ -401,7 +416,7 @@ impl<S: GenServer> Drop for Supervisor<S> {
         }
         let logical = &self.logical;
         let reason = ExitReason::Killed;
-        logical.dismiss_everyone(&reason);
+        drop(logical.dismiss_everyone(&reason));
         if let Some(worker) = &self.worker {
             worker.abort();
         }

@@ -183,7 +183,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
             return Err(SysError::CallingSelf);
         }
         let suspend = |record: &mut Record<S>| {
-            if Logical::end_of(record).is_some() || self.logical.mailbox.closing().is_some() {
+            if record.deferred.ended() || self.logical.mailbox.closing().is_some() {
                 return Err(SysError::NoProc);
             }
             record.life.suspended = true;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures_util::Stream;
-use tokio::{sync::Semaphore, task::AbortHandle};
+use tokio::{
+    sync::Semaphore,
+    task::{AbortHandle, JoinHandle},
+};
 
 use crate::{
     contain::{Caught, Payload, catch, drop_quietly},
@@ -35,19 +38,20 @@ impl TaskRef {
 }
 
 /// A task of a server: in its record from the commit that asked for it to its end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Running {
     pub(crate) is_stream: bool,
     /// The incarnation it ends with, if it is not to outlive it.
     pub(crate) bound_to: Option<u64>,
     pub(crate) aborted: bool,
     /// `None` until it is spawned.
-    pub(crate) handle: Option<AbortHandle>,
+    pub(crate) handle: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    pub(crate) fn abort(self) {
-        self.handle.into_iter().for_each(|handle| handle.abort());
+    /// How to abort it, if it was spawned.
+    pub(crate) fn abort_handle(&self) -> Option<AbortHandle> {
+        self.handle.as_ref().map(JoinHandle::abort_handle)
     }
 }
 

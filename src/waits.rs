@@ -17,7 +17,14 @@ use std::{collections::HashSet, mem, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::{mailbox::Place, name::serial, peer::Peer, reply::AnySlot, scope::Callback};
+use crate::{
+    contain::{drop_each, drop_quietly},
+    mailbox::Place,
+    name::serial,
+    peer::Peer,
+    reply::AnySlot,
+    scope::Callback,
+};
 
 /// A call, or a message that waits for room, that is made inside a callback.
 pub(crate) struct Wait {
@@ -65,13 +72,17 @@ impl Waits {
         let place = waits.iter().position(|wait| wait.number == number);
         let wait = place.map(|place| waits.swap_remove(place));
         drop(waits);
-        drop(wait);
+        drop_quietly(wait);
     }
 
-    /// The callback is over: whatever it has left waiting, it does not wait for it.
-    pub(crate) fn clear(&self) {
-        let waits = mem::take(&mut *self.0.lock());
+    /// The callback of incarnation `epoch` is over: whatever it has left waiting, it does not wait for it.
+    pub(crate) fn clear(&self, epoch: u64) {
+        let mut waits = self.0.lock();
+        let (over, others): (Vec<_>, Vec<_>) =
+            mem::take(&mut *waits).into_iter().partition(|wait| wait.epoch == epoch);
+        *waits = others;
         drop(waits);
+        drop_each(over);
     }
 }
 

@@ -261,6 +261,7 @@ impl<S: GenServer> Worker<S> {
 
     /// Keeps what the callback did, then releases what it said. No await in here, so no kill can fall in between.
     fn commit(&mut self, callback: Callback, next: Next<S>) -> Result<Turn<S>, Unkept> {
+        self.scope.end_waits();
         let mut after = After::of(next, self.place(callback))?;
         // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
         let mut snapshot =
@@ -298,7 +299,6 @@ impl<S: GenServer> Worker<S> {
             drop_quietly(snapshot);
             return Err(Unkept::Fenced);
         };
-        scope.end_waits();
         cx.effects.connect(logical);
         scope.say();
         if next.as_ref().is_some_and(Job::is_mail) {

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, mem};
 
+use tokio::task::JoinHandle;
+
 use super::Logical;
 use crate::{
     contain::drop_quietly,
@@ -19,7 +21,8 @@ use crate::{
 
 impl<S: GenServer> Logical<S> {
     /// K13: ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
-    pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) {
+    /// Its own tasks, which are on their way out, come back.
+    pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) -> Vec<JoinHandle<()>> {
         let stopped = || CallError::Stopped(reason.clone());
         if let Some(left) = self.cell.fence(|record, _| record.leave(None)) {
             self.see_off(left, stopped());
@@ -33,7 +36,8 @@ impl<S: GenServer> Logical<S> {
             (batch, record.deferred.end(), mem::take(&mut record.continues), record.registration.take(), own)
         });
         drop(registration);
-        for Again { message, claim, .. } in own.into_iter().flat_map(Own::end) {
+        let (agains, tasks) = own.map(Own::end).unwrap_or_default();
+        for Again { message, claim, .. } in agains {
             claim.into_iter().for_each(|claim| claim.fail(stopped()));
             message.bury(hook, ended);
         }
@@ -41,6 +45,7 @@ impl<S: GenServer> Logical<S> {
         let queued: Vec<VecDeque<_>> = [batch].into_iter().chain(inbox).collect();
         queued.into_iter().flatten().for_each(|envelope| envelope.bury(hook, stopped(), ended));
         continues.into_iter().for_each(drop_quietly);
+        tasks
     }
 
     /// Tells the listeners of the end, if they were told of the start. `false` if there is no keeper to do so.
