@@ -1,6 +1,6 @@
 //! Messages that will not be handled any more, and running a message again whose callback crashed.
 
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 use crate::{
     contain::{catch, drop_quietly},
@@ -54,12 +54,23 @@ pub enum Redelivery {
     /// No: at most once.
     Never,
     /// Up to `max` times more, before anything that was queued behind it. The caller of a call waits meanwhile. A message is
-    /// cloned before it is handled; what its callback has done to the world is done again. If it crashes each time, it is a
-    /// [`DeadLetter`].
+    /// cloned before it is handled; what its callback has done to the world is done again, and by a zombie perhaps at the same
+    /// time. If it crashes each time, it is a [`DeadLetter`].
     Retry {
         /// How many times more.
         max: u32,
     },
+}
+
+thread_local! {
+    /// Whether a hook for dead letters is running.
+    static TOLD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this code runs in a hook for dead letters: what such a hook sends must not make another dead letter, which would be
+/// told it in turn, without an end.
+pub(crate) fn is_told() -> bool {
+    TOLD.get()
 }
 
 pub(crate) type Undertaker<S> = dyn Fn(DeadLetter<S>) + Send + Sync;
@@ -138,7 +149,10 @@ impl<S: GenServer> Message<S> {
 
     pub(crate) fn bury(self, hook: Option<&Arc<Undertaker<S>>>, why: impl FnOnce() -> DeadLetterReason) {
         let Some(hook) = hook else { return drop_quietly(self) };
-        if catch(|| hook(DeadLetter { message: self, why: why() })).is_err() {
+        let outer = TOLD.replace(true);
+        let told = catch(|| hook(DeadLetter { message: self, why: why() }));
+        TOLD.set(outer);
+        if told.is_err() {
             tracing::error!("a hook for dead letters panicked");
         }
     }

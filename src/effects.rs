@@ -17,7 +17,7 @@ use crate::{
     contain::{drop_each, drop_quietly},
     gen_server::GenServer,
     logical::Logical,
-    monitor::MonitorRef,
+    monitor::{Down, MonitorRef},
     peer::{self, Peer, Watcher},
     record::Record,
     task::{Running, TaskRef},
@@ -44,6 +44,11 @@ struct Staged<S: GenServer> {
     removed: Vec<Timer<S::Info>>,
     unwatched: Vec<(MonitorRef, Weak<dyn Peer>)>,
     stopped: Vec<AbortHandle>,
+    /// The servers that are watched from now on.
+    watched: Vec<(MonitorRef, Arc<dyn Peer>)>,
+    /// Watchers of servers that were over, and servers that were linked to such: they are told last.
+    late: Vec<(Watcher, Down)>,
+    ended: Vec<(Arc<dyn Peer>, Down)>,
     /// Other servers, of which this may be the last handle: what they hold is users', and is dropped last.
     met: Vec<Arc<dyn Peer>>,
 }
@@ -204,18 +209,19 @@ impl<S: GenServer> Effects<S> {
         }
     }
 
-    /// Does what concerns other servers: after the commit, and before the replies tell anybody that it was done.
+    /// Does what concerns other servers: after the commit, and before the replies tell anybody that it was done. K1: it only
+    /// notes; whoever is to be told at once is told after that.
     #[inline]
     pub(crate) fn connect(&mut self, logical: &Arc<Logical<S>>) {
         let Some(staged) = &mut self.0 else { return };
         for (name, server, watcher) in staged.monitors.drain(..) {
-            server.watch(name, watcher);
-            staged.met.push(server);
+            staged.late.extend(server.watch(name, watcher));
+            staged.watched.push((name, server));
         }
         let here: Arc<dyn Peer> = logical.clone();
         for (there, linked) in staged.links.drain(..) {
             if linked {
-                peer::link(&here, &there);
+                staged.ended.extend(peer::link(&here, &there));
             } else {
                 peer::unlink(&*here, &*there);
             }
@@ -227,14 +233,27 @@ impl<S: GenServer> Effects<S> {
     #[inline]
     pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
         let Some(staged) = self.0.take() else { return };
-        let Staged { tasks, removed, unwatched, stopped, met, .. } = *staged;
+        let Staged { tasks, removed, mut unwatched, stopped, watched, late, ended, met, .. } = *staged;
+        late.into_iter().for_each(|(watcher, down)| watcher(down));
+        for (peer, down) in ended {
+            peer.peer_ended(down);
+            drop_quietly(peer);
+        }
+        for (name, server) in &watched {
+            // Was this server over before it had begun to watch?
+            let gone = |record: &mut Record<S>| record.deferred.ended();
+            if logical.cell.look(gone) {
+                unwatched.push((*name, Arc::downgrade(server)));
+            }
+        }
         drop_each(removed);
-        drop_each(met);
         for (name, server) in unwatched {
             let Some(server) = server.upgrade() else { continue };
             server.unwatch(name);
             drop_quietly(server);
         }
+        drop_each(met);
+        drop_each(watched);
         stopped.into_iter().for_each(|task| task.abort());
         for (name, _, body) in tasks {
             let task = tokio::spawn(body);
@@ -258,6 +277,9 @@ impl<S: GenServer> Default for Staged<S> {
             removed: Vec::new(),
             unwatched: Vec::new(),
             stopped: Vec::new(),
+            watched: Vec::new(),
+            late: Vec::new(),
+            ended: Vec::new(),
             met: Vec::new(),
         }
     }

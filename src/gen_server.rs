@@ -19,7 +19,7 @@ pub type Outcome<S> = Result<Next<S>, Crash>;
 /// Every callback is optional, and every one may crash: by a panic, by an `Err` (so by `?`), by being killed at an await.
 /// Its work is then rolled back, the worker is replaced, and the next incarnation carries on with the state of the last
 /// callback that returned `Ok` and with the messages that were queued. The message whose callback crashed is not run
-/// again. Two have nothing to carry on: a crash in `init` fails the start, and one in the `terminate` of a server that is to
+/// again, unless [`redelivery`](crate::ServerSpec::redelivery) says so. Two have nothing to carry on: a crash in `init` fails the start, and one in the `terminate` of a server that is to
 /// end becomes the reason of that end.
 ///
 /// The counterpart of OTP's [`gen_server`](https://www.erlang.org/doc/apps/stdlib/gen_server.html).

@@ -220,7 +220,8 @@ impl<M> Mailbox<M> {
         debug_assert!(batch.is_empty(), "the worker fetches only when its batch is done");
         let mut inbox = self.inbox.lock();
         // A segment may have been emptied in the middle, where messages gave way to others.
-        while let (true, Some(oldest)) = (batch.is_empty(), inbox.full.pop_front()) {
+        while batch.is_empty() {
+            let Some(oldest) = inbox.full.pop_front() else { break };
             *batch = oldest;
         }
         if batch.is_empty() && !inbox.filling.is_empty() {

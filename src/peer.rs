@@ -35,8 +35,8 @@ pub(crate) trait Peer: Send + Sync {
 
     fn label(&self) -> Label;
 
-    /// Has `watcher` told of the end, once; at once if that was before.
-    fn watch(&self, monitor: MonitorRef, watcher: Watcher);
+    /// Has `watcher` told of the end, once. If that was before, it is for the caller to tell it.
+    fn watch(&self, monitor: MonitorRef, watcher: Watcher) -> Option<(Watcher, Down)>;
 
     /// Forgets a watcher, if it was not told yet.
     fn unwatch(&self, monitor: MonitorRef);
@@ -61,13 +61,14 @@ pub(crate) trait Peer: Send + Sync {
 }
 
 /// Links two servers. Each end is noted for itself: whichever of them ends in between finds, or is found by, the other one.
-/// If one is over already, that counts as its end now.
-pub(crate) fn link(one: &Arc<dyn Peer>, other: &Arc<dyn Peer>) {
+/// If one is over already, that counts as its end now: the other one is to be told.
+pub(crate) fn link(one: &Arc<dyn Peer>, other: &Arc<dyn Peer>) -> Option<(Arc<dyn Peer>, Down)> {
     if let Err(reason) = one.tie(other.id(), Arc::downgrade(other), Tie::Both) {
-        other.peer_ended(Down { id: one.id(), name: one.name(), reason });
-    } else if let Err(reason) = other.tie(one.id(), Arc::downgrade(one), Tie::Both) {
-        ended(&**one, other.id(), Down { id: other.id(), name: other.name(), reason });
+        return Some((other.clone(), Down { id: one.id(), name: one.name(), reason }));
     }
+    let reason = other.tie(one.id(), Arc::downgrade(one), Tie::Both).err()?;
+    one.untie(other.id())?;
+    Some((one.clone(), Down { id: other.id(), name: other.name(), reason }))
 }
 
 pub(crate) fn unlink(one: &dyn Peer, other: &dyn Peer) {
@@ -101,17 +102,15 @@ impl<S: GenServer> Peer for Logical<S> {
         Self::label(self)
     }
 
-    fn watch(&self, monitor: MonitorRef, watcher: Watcher) {
-        let late = self.cell.look(|record| match Self::end_of(record) {
-            Some(_) => Some(watcher),
-            None => {
-                record.extras().watchers.insert(monitor, watcher);
-                None
+    fn watch(&self, monitor: MonitorRef, watcher: Watcher) -> Option<(Watcher, Down)> {
+        self.cell.look(|record| {
+            if Self::end_of(record).is_some() {
+                let down = Down { id: self.id, name: self.name.clone(), reason: ExitReason::NoProc };
+                return Some((watcher, down));
             }
-        });
-        if let Some(watcher) = late {
-            watcher(Down { id: self.id, name: self.name.clone(), reason: ExitReason::NoProc });
-        }
+            record.extras().watchers.insert(monitor, watcher);
+            None
+        })
     }
 
     fn unwatch(&self, monitor: MonitorRef) {

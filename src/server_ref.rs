@@ -103,8 +103,9 @@ impl<S: GenServer> ServerRef<S> {
 
     /// Sends a request without an answer. Waits only for room in a bounded mailbox.
     ///
-    /// `Ok` means queued: it will be handled once, unless the server ends before. A server that casts to itself never waits:
-    /// where its mailbox is full, the message is queued over the capacity.
+    /// `Ok` means queued: it will be handled once, unless the server ends before, or the message gives way to a newer one
+    /// ([`WhenFull::DropOldest`](crate::WhenFull::DropOldest)). A server that casts to itself never waits: where its mailbox is
+    /// full, the message is queued over the capacity; nor do those wait whose callbacks fill each other's mailboxes.
     ///
     /// # Cancel safety
     ///
@@ -112,7 +113,8 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// # Errors
     ///
-    /// [`CastError`] with the message if the server is over, or about to be.
+    /// [`CastError`] with the message if the server is over, or about to be, or if its full mailbox
+    /// [refuses](crate::WhenFull::Refuse) it.
     pub async fn cast(&self, message: S::Cast) -> Result<(), CastError<S::Cast>> {
         self.logical.post(Envelope::Cast(message)).await.map_err(|envelope| CastError(envelope.into_cast()))
     }
@@ -125,7 +127,7 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// # Errors
     ///
-    /// [`CastError`] with the message if the server is over, or about to be.
+    /// As for [`cast`](Self::cast).
     pub async fn send(&self, message: S::Info) -> Result<(), CastError<S::Info>> {
         self.logical.post(Envelope::Info(message)).await.map_err(|envelope| CastError(envelope.into_info()))
     }

@@ -133,7 +133,8 @@ impl<S: GenServer> ServerSpec<S> {
     /// Defaults to dropping them.
     ///
     /// It runs where that becomes known, in a sender, the worker or the supervisor, and should not block. If it panics, that is
-    /// logged.
+    /// logged. To what it sends itself, a full mailbox that drops the oldest says [`Full`](crate::TrySendError::Full): otherwise
+    /// a message that gave way and is sent again would make the next one give way, without an end.
     pub fn dead_letters(mut self, hook: impl Fn(DeadLetter<S>) + Send + Sync + 'static) -> Self {
         self.hooks.dead_letters = Some(Arc::new(hook));
         self

@@ -136,7 +136,11 @@ impl Circle {
 
     /// The way from `target` back to `server`, if there is one.
     fn through(server: &Arc<dyn Peer>, target: &Arc<dyn Peer>) -> Option<Self> {
-        let mut way = vec![(target.clone(), 0, target.waits_for().into_iter())];
+        let next = target.waits_for();
+        if next.is_empty() {
+            return None;
+        }
+        let mut way = vec![(target.clone(), 0, next.into_iter())];
         let mut seen = HashSet::from([target.id()]);
         while let Some((_, through, next)) = way.last_mut() {
             let Some((number, peer)) = next.next() else {

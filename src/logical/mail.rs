@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Logical;
 use crate::{
     contain::drop_quietly,
-    dead_letter::{Again, DeadLetterReason},
+    dead_letter::{self, Again, DeadLetterReason},
     error::CallError,
     gen_server::GenServer,
     mailbox::{Dismissed, Refused, Ticket},
@@ -37,10 +37,9 @@ impl<S: GenServer> Logical<S> {
         if self.options.mailbox.when_full == WhenFull::DropOldest && scope::is_inside(self.id) {
             return self.push_own(envelope).map_err(Refused::Closed);
         }
+        let drop_oldest = self.options.mailbox.when_full == WhenFull::DropOldest && !dead_letter::is_told();
         let envelope = match self.mailbox.try_push(envelope) {
-            Err(Refused::Full(envelope)) if self.options.mailbox.when_full == WhenFull::DropOldest => {
-                envelope
-            }
+            Err(Refused::Full(envelope)) if drop_oldest => envelope,
             other => return other,
         };
         let push_out =
@@ -56,12 +55,11 @@ impl<S: GenServer> Logical<S> {
     /// Queues a message, and waits for room; but not for a circle of full mailboxes, of which this one may be the only one:
     /// nobody in it would ever make room.
     pub(crate) async fn post(self: &Arc<Self>, envelope: Envelope<S>) -> Result<(), Envelope<S>> {
-        let place = scope::place(self.id);
-        if let Place::Inside = place {
+        if scope::is_inside(self.id) {
             return self.push_own(envelope).map_err(|dismissed| dismissed.message);
         }
         let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
-        let waiting = match place {
+        let waiting = match scope::place(self.id) {
             Place::Elsewhere(callback) => {
                 Some(waits::begin(callback, self.clone(), On::Room(ticket.place())))
             }

@@ -19,6 +19,7 @@ use crate::{
 impl<S: GenServer> Worker<S> {
     /// The callback crashed: nothing of it is kept or said (K3), and its caller is told at once (K7).
     pub(super) async fn crash(&mut self, report: CrashReport) -> End {
+        self.scope.end_waits();
         let retries = self.logical.hooks.retries();
         let left = self.logical.cell.enter(self.epoch, |record| {
             record.life.died = Some(Instant::now());
