@@ -191,7 +191,9 @@ impl<S: GenServer> Worker<S> {
                 }
                 Err(record.wake_at())
             });
-            drop_quietly(stale);
+            if stale.is_some() {
+                drop_quietly(stale);
+            }
             match taken {
                 Err(fenced) => return Poll::Ready(Err(fenced)),
                 Ok(Ok(job)) => {
@@ -305,8 +307,10 @@ impl<S: GenServer> Worker<S> {
             logical.mailbox.taken();
         }
         cx.effects.carry_out(logical);
-        drop_quietly(copy);
-        drop_quietly(stale);
+        if copy.is_some() || stale.is_some() {
+            drop_quietly(copy);
+            drop_quietly(stale);
+        }
 
         // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
         if let Some(claim) = claim {
