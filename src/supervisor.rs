@@ -2,6 +2,8 @@
 //! restart budget, and ends the whole.
 
 mod attend;
+mod finish;
+mod restarting;
 
 use std::{
     mem,
@@ -18,27 +20,21 @@ use tokio::{
 
 use crate::{
     alarm::Alarm,
-    contain::{Payload, Quiet, catch, drop_quietly},
+    contain::{Payload, Quiet, catch},
     deadlines::later,
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
-    feed::{Event, Nudge},
-    gen_server::{GenServer, Restart},
+    gen_server::GenServer,
     job::{End, Job},
-    keeper,
     logical::Logical,
     record::{Phase, Record},
-    restart::{Budget, Verdict},
-    spec::Poison,
+    restart::Budget,
     worker,
 };
 
 /// The keeper's own budget, for panics of its task. Listeners' panics are caught, so there should be none; that somebody
 /// aborts it, over and over, is harmless.
 const KEEPER_BUDGET: (u32, Duration) = (1000, Duration::from_secs(10));
-
-/// How long the end waits for listeners that are behind. They are told the rest all the same.
-const DRAIN: Duration = Duration::from_secs(5);
 
 pub(crate) type Factory<S> = Box<dyn Fn() -> S + Send>;
 
@@ -267,124 +263,6 @@ impl<S: GenServer> Supervisor<S> {
         Ok(Death { reason, report, abandoned })
     }
 
-    /// Reports a death, pays for it, and waits as long as the next incarnation has to wait.
-    async fn prepare(&mut self, death: Death) -> Result<Restart, Finale> {
-        let Death { reason, report, abandoned } = death;
-        self.log(&report, abandoned);
-        let mut nudge = Nudge::none();
-        self.logical.cell.look(|record| {
-            record.life.phase = Phase::Restarting;
-            record.counters.crashes += 1;
-            record.counters.zombies += u64::from(abandoned);
-            let kept = &record.kept;
-            let crashed =
-                || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned, lagged: 0 };
-            record.feed.push(&mut nudge, crashed);
-        });
-        nudge.ring();
-        if self.zombies.len() > self.logical.options.max_zombies {
-            let message = format!("{} workers could not be stopped", self.zombies.len());
-            let report = CrashReport::new(CrashKind::Kill, message, self.place(report.callback()));
-            return Err(Ok(ExitReason::Crashed(report)));
-        }
-        if let (Callback::Restarted, CrashKind::Panic | CrashKind::Error) = (report.callback(), report.kind())
-        {
-            // There will be nobody to handle what is queued: whoever wants the server to end does not wait for it.
-            if let Some(reason) = self.logical.mailbox.closing() {
-                return Err(Ok(reason.at(self.place(Callback::Restarted))));
-            }
-        }
-        let verdict = self.logical.cell.look(|record| record.budget.charge(record.born.elapsed()));
-        match verdict {
-            Verdict::Restart { recent } => self.back_off(recent).await?,
-            Verdict::Exceeded if self.heal(report.callback()) => {
-                self.logical.cell.look(|record| record.budget.clear());
-            }
-            Verdict::Exceeded => {
-                tracing::error!(server = %self.logical.label(), %report, "the restart limit is reached");
-                return Err(Ok(ExitReason::RestartLimit(report)));
-            }
-        }
-        let incarnation = self.logical.cell.look_at(|record, next| {
-            record.life.announced = next;
-            next
-        });
-        self.logical.ring();
-        Ok(Restart { reason, incarnation })
-    }
-
-    fn log(&self, report: &CrashReport, abandoned: bool) {
-        let kept = || self.logical.cell.look(|record| record.kept.clone());
-        let (server, state) = (self.logical.label(), self.logical.hooks.show(kept));
-        tracing::error!(%server, %report, abandoned, state, "a worker crashed");
-    }
-
-    async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {
-        let Some(backoff) = self.logical.options.backoff else { return Ok(()) };
-        let until = later(backoff.pause(recent, fastrand::f64()));
-        // Whoever stops or kills the server does not wait for it to be restarted.
-        let ordered = |this: &mut Self, _: &mut Task<'_>| match this.logical.mailbox.closing() {
-            None => Poll::Pending,
-            Some(_) => Poll::Ready(()),
-        };
-        self.attend(until, ordered).await;
-        if self.logical.cell.look(|record| record.life.kill) { Err(Ok(ExitReason::Killed)) } else { Ok(()) }
-    }
-
-    /// Replaces a state that lets no incarnation live, as the poison policy has it. `false` if it is to stay.
-    fn heal(&mut self, died_in: Callback) -> bool {
-        let options = &self.logical.options;
-        let poisoned = died_in == Callback::Restarted || self.barren >= options.max_restarts.max(1);
-        if options.poison == Poison::Stop || !poisoned {
-            return false;
-        }
-        let mut nudge = Nudge::none();
-        let Ok(poison) = self.logical.cell.look(|record| record.heal(&mut nudge)) else { return false };
-        tracing::error!(server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
-        nudge.ring();
-        drop_quietly(poison);
-        self.barren = 0;
-        true
-    }
-
-    /// SH2: the worker is gone; now the callers, the name, the listeners, and then this task.
-    async fn finish(&mut self, finale: Finale) {
-        let (phase, reason) = match finale {
-            Ok(reason) => (Phase::Terminated(reason.clone()), reason),
-            Err(error) => (Phase::Failed(error), ExitReason::Shutdown),
-        };
-        self.end = Some(phase.clone());
-        let tasks = self.logical.dismiss_everyone(&reason);
-        self.tasks.extend(tasks);
-        let grace = later(self.logical.options.kill_grace);
-        self.attend(grace, Self::poll_tasks).await;
-        if !self.logical.announce_end(&reason) {
-            // The last keeper died before there was an end to tell.
-            self.start_keeper();
-        }
-        let drain = later(DRAIN);
-        self.attend(drain, Self::poll_keeper).await;
-        self.over = true;
-        self.logical.over(phase);
-    }
-
-    fn poll_tasks(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        while let Some(last) = self.tasks.last_mut() {
-            let joined = ready!(Pin::new(last).poll(task));
-            self.tasks.pop();
-            drop(joined.map_err(JoinError::try_into_panic).map_err(|panic| panic.map(Payload::new)));
-        }
-        Poll::Ready(())
-    }
-
-    fn poll_keeper(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        let Some(keeper) = &mut self.keeper else { return Poll::Ready(()) };
-        // A keeper that dies now has told the rest while it went.
-        let _ = ready!(Pin::new(keeper).poll(task));
-        self.keeper = None;
-        Poll::Ready(())
-    }
-
     /// The error of a server that was killed before it served.
     fn never_served(&self) -> StartError {
         StartError::Init(CrashReport::new(
@@ -406,29 +284,4 @@ enum Watched {
     Fenced,
     /// Somebody wants the logical server to be over by some time.
     NewOrders,
-}
-
-impl<S: GenServer> Drop for Supervisor<S> {
-    /// K14: the death of this task is the logical end.
-    fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        let logical = &self.logical;
-        let reason = ExitReason::Killed;
-        drop(logical.dismiss_everyone(&reason));
-        if let Some(worker) = &self.worker {
-            worker.abort();
-        }
-        if !logical.announce_end(&reason) {
-            keeper::tell_the_rest(logical);
-        }
-        let killed = || {
-            if logical.cell.look(|record| record.life.serving > 0) {
-                return Phase::Terminated(reason);
-            }
-            Phase::Failed(self.never_served())
-        };
-        logical.over(self.end.clone().unwrap_or_else(killed));
-    }
 }

@@ -1,0 +1,97 @@
+//! From the end of one incarnation to the beginning of the next.
+
+use std::task::{Context as Task, Poll};
+
+use super::{Death, Finale, Supervisor};
+use crate::{
+    contain::drop_quietly,
+    deadlines::later,
+    exit::{Callback, CrashKind, CrashReport, ExitReason},
+    feed::{Event, Nudge},
+    gen_server::{GenServer, Restart},
+    record::Phase,
+    restart::Verdict,
+    spec::Poison,
+};
+
+impl<S: GenServer> Supervisor<S> {
+    /// Reports a death, pays for it, and waits as long as the next incarnation has to wait.
+    pub(super) async fn prepare(&mut self, death: Death) -> Result<Restart, Finale> {
+        let Death { reason, report, abandoned } = death;
+        self.log(&report, abandoned);
+        let mut nudge = Nudge::none();
+        self.logical.cell.look(|record| {
+            record.life.phase = Phase::Restarting;
+            record.counters.crashes += 1;
+            record.counters.zombies += u64::from(abandoned);
+            let kept = &record.kept;
+            let crashed =
+                || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned, lagged: 0 };
+            record.feed.push(&mut nudge, crashed);
+        });
+        nudge.ring();
+        if self.zombies.len() > self.logical.options.max_zombies {
+            let message = format!("{} workers could not be stopped", self.zombies.len());
+            let report = CrashReport::new(CrashKind::Kill, message, self.place(report.callback()));
+            return Err(Ok(ExitReason::Crashed(report)));
+        }
+        if let (Callback::Restarted, CrashKind::Panic | CrashKind::Error) = (report.callback(), report.kind())
+        {
+            // There will be nobody to handle what is queued: whoever wants the server to end does not wait for it.
+            if let Some(reason) = self.logical.mailbox.closing() {
+                return Err(Ok(reason.at(self.place(Callback::Restarted))));
+            }
+        }
+        let verdict = self.logical.cell.look(|record| record.budget.charge(record.born.elapsed()));
+        match verdict {
+            Verdict::Restart { recent } => self.back_off(recent).await?,
+            Verdict::Exceeded if self.heal(report.callback()) => {
+                self.logical.cell.look(|record| record.budget.clear());
+            }
+            Verdict::Exceeded => {
+                tracing::error!(server = %self.logical.label(), %report, "the restart limit is reached");
+                return Err(Ok(ExitReason::RestartLimit(report)));
+            }
+        }
+        let incarnation = self.logical.cell.look_at(|record, next| {
+            record.life.announced = next;
+            next
+        });
+        self.logical.ring();
+        Ok(Restart { reason, incarnation })
+    }
+
+    fn log(&self, report: &CrashReport, abandoned: bool) {
+        let kept = || self.logical.cell.look(|record| record.kept.clone());
+        let (server, state) = (self.logical.label(), self.logical.hooks.show(kept));
+        tracing::error!(%server, %report, abandoned, state, "a worker crashed");
+    }
+
+    async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {
+        let Some(backoff) = self.logical.options.backoff else { return Ok(()) };
+        let until = later(backoff.pause(recent, fastrand::f64()));
+        // Whoever stops or kills the server does not wait for it to be restarted.
+        let ordered = |this: &mut Self, _: &mut Task<'_>| match this.logical.mailbox.closing() {
+            None => Poll::Pending,
+            Some(_) => Poll::Ready(()),
+        };
+        self.attend(until, ordered).await;
+        if self.logical.cell.look(|record| record.life.kill) { Err(Ok(ExitReason::Killed)) } else { Ok(()) }
+    }
+
+    /// Replaces a state that lets no incarnation live, as the poison policy has it. `false` if it is to stay.
+    fn heal(&mut self, died_in: Callback) -> bool {
+        let options = &self.logical.options;
+        let poisoned = died_in == Callback::Restarted || self.barren >= options.max_restarts.max(1);
+        if options.poison == Poison::Stop || !poisoned {
+            return false;
+        }
+        let mut nudge = Nudge::none();
+        let Ok(poison) = self.logical.cell.look(|record| record.heal(&mut nudge)) else { return false };
+        tracing::error!(server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
+        nudge.ring();
+        drop_quietly(poison);
+        self.barren = 0;
+        true
+    }
+}
