@@ -1,5 +1,6 @@
 //! What is kept: exactly the states that successful callbacks left, whatever comes after them.
 
+mod extras;
 mod kinds;
 mod poison;
 
