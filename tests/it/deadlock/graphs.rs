@@ -98,39 +98,52 @@ fn visit(graph: &Arc<Graph>, at: usize, reply: Reply<Result<u64, CallError>>) ->
     })
 }
 
-both! {
-    /// No call of a graph without cycles is refused, however many walks through it there are at a time: each comes to
-    /// every server that it can come to, over every way. (Some 100,000 calls on each runtime.)
-    async fn without_a_cycle_no_call_is_refused() {
-        const CALLS: u64 = 100_000;
-        const WALKS: usize = 32;
-
-        let seed = fastrand::u64(..);
-        eprintln!("seed {seed}");
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut calls = 0;
-        while calls < CALLS {
-            let graph = Graph::new(acyclic(&mut random), random.bool()).await;
-            let mut walks = JoinSet::new();
-            let mut expected = 0;
-            for _ in 0..WALKS {
-                let root = random.usize(..graph.edges.len());
-                let (graph, ways) = (graph.clone(), ways(&graph.edges, root));
-                expected += ways;
-                walks.spawn(async move {
-                    let walk = graph.servers[root].call(|reply| visit(&graph, root, reply)).no_timeout();
-                    (walk.await.and_then(|answer| answer), ways)
-                });
-            }
-            for walk in soon(walks.join_all()).await {
-                assert!(matches!(walk, (Ok(came), ways) if came == ways), "{walk:?} in {:?}", graph.edges);
-            }
-            let visits: u64 = graph.servers.iter().map(|server| *server.peek()).sum();
-            assert_eq!(visits, expected, "{:?}", graph.edges);
-            calls += expected;
-            graph.servers.iter().for_each(Server::kill);
+/// Has so many walks at a time go through each of so many graphs without cycles: each comes to every server that it can come
+/// to, over every way. Gives the number of calls.
+async fn walk_acyclic_graphs(graphs: usize, walks_each: usize) -> u64 {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut calls = 0;
+    for _ in 0..graphs {
+        let graph = Graph::new(acyclic(&mut random), random.bool()).await;
+        let mut walks = JoinSet::new();
+        let mut expected = 0;
+        for _ in 0..walks_each {
+            let root = random.usize(..graph.edges.len());
+            let (graph, ways) = (graph.clone(), ways(&graph.edges, root));
+            expected += ways;
+            walks.spawn(async move {
+                let walk = graph.servers[root].call(|reply| visit(&graph, root, reply)).no_timeout();
+                (walk.await.and_then(|answer| answer), ways)
+            });
         }
+        for walk in soon(walks.join_all()).await {
+            assert!(matches!(walk, (Ok(came), ways) if came == ways), "{walk:?} in {:?}", graph.edges);
+        }
+        let visits: u64 = graph.servers.iter().map(|server| *server.peek()).sum();
+        assert_eq!(visits, expected, "{:?}", graph.edges);
+        calls += expected;
+        graph.servers.iter().for_each(Server::kill);
     }
+    calls
+}
+
+both! {
+    /// No call of a graph without cycles is refused, however many walks through it there are at a time.
+    async fn without_a_cycle_no_call_is_refused() {
+        let calls = walk_acyclic_graphs(800, 32).await;
+        assert!(calls > 30_000, "the walks met only {calls} servers");
+    }
+}
+
+/// The same at length: `cargo test --release --test it -- --ignored --nocapture in_a_million`.
+#[ignore = "takes minutes"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_million_graphs_without_a_cycle_no_call_is_refused() {
+    quiet();
+    let calls = walk_acyclic_graphs(1_000_000, 8).await;
+    eprintln!("{calls} calls");
 }
 
 /// A call that was refused: the servers that wait for each other, from the first that was called to the one that
