@@ -166,7 +166,12 @@ both! {
         for kind in KINDS {
             let (server, log, alive) = (start(()).await, Log::new(), Alive::default());
             let task = spawn(&server, kind, endless(alive.one()), &log).await;
-            assert!(within(&server, move |cx| cx.abort(task)).await);
+            let gate = held(&server).await;
+            let twice = soon(async {
+                let abort = || within(&server, move |cx| cx.abort(task));
+                tokio::join!(abort(), abort(), async { gate.open() })
+            });
+            assert_eq!(twice.await, (true, false, ()), "the second finds it aborted, if not over");
             until("it is told of", || log.len() > 0).await;
             assert_eq!(log.notes(), ["killed"]);
             until("it is dropped", || alive.count() == 0).await;
