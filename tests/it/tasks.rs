@@ -8,7 +8,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -18,7 +20,7 @@ use undying::{Callback, CrashKind, ExitReason, Mailbox, Next, Preserve, ServerRe
 use crate::{
     crash::script::{Job, Script, ask, get, inc, slow, soon, start, stop, tell},
     effects::{Alive, Log, One, act, held, tasks, within},
-    support::{Gate, RACES, until},
+    support::{Gate, RACES, quiet, until},
 };
 
 /// How a task ended, in a word.
@@ -269,5 +271,38 @@ both! {
         until("all are told of", || count.load(SeqCst) >= 500_500).await;
         ask(&server, get).await;
         assert_eq!(count.load(SeqCst), 500_500);
+    }
+}
+
+/// K5: a task that never yields cannot be aborted. It keeps its thread, and nobody else: neither its server, nor the end of
+/// that, nor its info from saying that it was aborted, once it lets go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_task_that_never_yields_keeps_nobody() {
+    quiet();
+    for ends in [false, true] {
+        let spec = ServerSpec::new(Script::new(), ()).kill_grace(Duration::from_millis(20));
+        let (server, log) = (spec.start().await.expect("it starts"), Log::new());
+        let (open, wall) = mpsc::channel::<()>();
+        let (begins, begun) = oneshot::channel();
+        let blocks = async move {
+            begins.send(()).expect("the test waits for it");
+            // Returns when the test drops the other end.
+            let _ = wall.recv();
+            yield_now().await;
+            0
+        };
+        let task = spawn(&server, Kind::Free, blocks, &log).await;
+        soon(begun).await.expect("it has begun");
+        assert!(within(&server, move |cx| cx.abort(task)).await);
+        ask(&server, get).await;
+        if ends {
+            stop(&server).await;
+            drop(open);
+        } else {
+            drop(open);
+            until("it is told of", || log.len() > 0).await;
+            stop(&server).await;
+        }
+        assert_eq!(log.notes(), if ends { vec![] } else { vec!["killed".to_owned()] });
     }
 }

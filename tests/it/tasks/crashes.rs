@@ -1,6 +1,6 @@
 //! Tasks and the crashes of their server: a free one survives them, a linked one does not, and each is told of once.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, task::Poll, time::Duration};
 
 use futures::StreamExt as _;
 use tokio::{sync::oneshot, task::yield_now};
@@ -290,6 +290,31 @@ both! {
             soon(server.stopped()).await;
             until("nothing is left", || alive.count() == 0 && tasks() == baseline).await;
             assert_eq!(log.len(), 0);
+        }
+    }
+
+    /// G11: when the end of a server is told, its tasks are gone, with all they held.
+    async fn tasks_are_gone_when_the_end_is_told() {
+        for round in 0..RACES {
+            let (server, log, alive) = (start(()).await, Log::new(), Alive::default());
+            for kind in KINDS {
+                spawn(&server, kind, endless(alive.one()), &log).await;
+            }
+            let one = alive.one();
+            let items = futures::stream::poll_fn(move |_| {
+                let _one = &one;
+                Poll::<Option<()>>::Pending
+            });
+            within(&server, move |cx| cx.attach(items, |_| act(|_| {}))).await;
+            // Answered when all are spawned.
+            ask(&server, get).await;
+            if round % 2 == 0 {
+                stop(&server).await;
+            } else {
+                server.kill();
+                soon(server.stopped()).await;
+            }
+            assert_eq!(alive.count(), 0, "in round {round}");
         }
     }
 
