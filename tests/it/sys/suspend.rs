@@ -102,8 +102,13 @@ async fn what_comes_due_waits_for_the_resume() {
     assert_eq!(log, [1, 2, 4]);
 
     // The timeout by itself, for any message would cancel it.
-    let idle = look(|_: &Vec<u64>| Ok(Next::Timeout(Duration::from_secs(1))));
-    tell(&server, idle).await;
+    let idle = |reply: Reply<()>| {
+        look(move |_: &Vec<u64>| {
+            reply.send(());
+            Ok(Next::Timeout(Duration::from_secs(1)))
+        })
+    };
+    ask(&server, idle).await;
     suspend(&server).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(server.peek().len(), 3);
