@@ -2,10 +2,18 @@
 //! again.
 
 mod answers;
+mod deadlocks;
 mod drops;
+mod effects;
 mod ends;
+mod kit;
+mod leftovers;
 mod limits;
 mod line;
+mod locks;
+mod mailboxes;
+mod redelivery;
+mod storms;
 mod wakers;
 
 use undying::{Next, Reply};
