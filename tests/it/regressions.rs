@@ -1,6 +1,7 @@
 //! Promises that an earlier state of this crate broke. Each test takes the shortest way there is to break one of them
 //! again.
 
+mod afar;
 mod answers;
 mod deadlocks;
 mod drops;

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use undying::{CallError, Crash, Mailbox, Next, Preserve, Reply, ServerRef, ServerSpec, StateMut};
 
-use super::kit::{held, tasks};
 use crate::{
     crash::script::{Job, Script, add, asked, inc, look, serves, slow, soon, start, tell},
+    effects::{held, tasks},
     support::{Gate, RACES, quiet, until},
 };
 

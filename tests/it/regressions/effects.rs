@@ -9,18 +9,15 @@ use undying::{CallError, Context, Mailbox, Next, Preserve, Reply, ServerRef, Ser
 
 use super::{
     Callers, keep,
-    kit::{Bomb, Fallout, OnWarning, act, held, tasks, within},
+    kit::{Bomb, Fallout, OnWarning},
     push,
 };
 use crate::{
     crash::script::{Job, Script, add, ask, asked, get, inc, look, serves, slow, soon, start, stop},
+    effects::{Plain, SECOND, act, held, tasks, within},
     support::{inject, quiet, until},
 };
 
-/// A server that has a context and nothing else.
-type Plain = ServerRef<Script<()>>;
-
-const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Does nothing.

@@ -1,5 +1,4 @@
-//! What several of these tests use: a value whose drop panics, a subscriber that acts on warnings, a server that is kept
-//! busy.
+//! What several of these tests use: a value whose drop panics, and a subscriber that acts on warnings.
 
 use std::{
     sync::{
@@ -9,17 +8,12 @@ use std::{
     thread,
 };
 
-use tokio::runtime::Handle;
 use tracing::{
     Event, Level, Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
-use undying::{Context, Next, Preserve, ServerRef};
 
-use crate::{
-    crash::script::{Job, Script, ask, slow, soon, tell, wait_at},
-    support::{Gate, inject},
-};
+use crate::support::inject;
 
 /// A value whose drop panics. Dropped while a panic unwinds it only counts that: the test is to fail, not to be aborted.
 #[derive(Clone)]
@@ -84,37 +78,4 @@ impl<F: Fn() + Send + Sync + 'static> Subscriber for OnWarning<F> {
     fn enter(&self, _: &Id) {}
 
     fn exit(&self, _: &Id) {}
-}
-
-/// A job that uses its context.
-pub(super) fn act<T: Preserve>(
-    act: impl for<'a> FnOnce(&'a mut Context<Script<T>>) + Send + 'static,
-) -> Job<T> {
-    slow(move |_, cx| {
-        Box::pin(async move {
-            act(cx);
-            Ok(Next::Wait)
-        })
-    })
-}
-
-/// Runs `asks` in a callback of `server`, and gives what it returned once that is committed.
-pub(super) async fn within<T: Preserve, R: Send + 'static>(
-    server: &ServerRef<Script<T>>,
-    asks: impl for<'a> FnOnce(&'a mut Context<Script<T>>) -> R + Send + 'static,
-) -> R {
-    ask(server, |reply| act(move |cx| reply.send(asks(cx)))).await
-}
-
-/// Keeps `server` in a callback until the gate opens.
-pub(super) async fn held<T: Preserve>(server: &ServerRef<Script<T>>) -> Gate {
-    let gate = Gate::new();
-    tell(server, wait_at(&gate)).await;
-    soon(gate.arrived()).await;
-    gate
-}
-
-/// How many tasks the runtime has.
-pub(super) fn tasks() -> usize {
-    Handle::current().metrics().num_alive_tasks()
 }

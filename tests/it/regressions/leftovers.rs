@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use undying::{Listener, ServerRef, ServerSpec, SysError, SysEvent, Terminated};
 
-use super::kit::{Bomb, Fallout, act, held, within};
+use super::kit::{Bomb, Fallout};
 use crate::{
     crash::script::{Script, add, ask, get, soon, start, stop},
+    effects::{act, held, within},
     support::{RACES, quiet, until},
 };
 

@@ -15,12 +15,10 @@ use tokio::runtime::Builder;
 use tracing::subscriber::with_default;
 use undying::{Mailbox, Next, ServerRef, ServerSpec, SysEvent, WhenFull};
 
-use super::{
-    kit::{OnWarning, held},
-    push,
-};
+use super::{kit::OnWarning, push};
 use crate::{
     crash::script::{Script, add, ask, get, slow, soon, start, tell},
+    effects::held,
     support::{Gate, quiet, until},
 };
 

@@ -3,26 +3,20 @@
 use std::{
     pin::pin,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
 
 use futures::poll;
 use parking_lot::Mutex;
-use tracing::subscriber::set_default;
-use undying::{
-    CallError, Mailbox, Message, Next, Reply, ServerRef, ServerSpec, SysEvent, TrySendError, WeakServerRef,
-    WhenFull,
-};
+use undying::{Mailbox, Next, ServerRef, ServerSpec, SysEvent, WhenFull};
 
-use super::{
-    kit::{OnWarning, held},
-    push,
-};
+use super::push;
 use crate::{
-    crash::script::{Job, Script, ask, get, job, slow, soon, stop, tell, wait_at},
-    support::{Gate, quiet, until},
+    crash::script::{Script, ask, get, slow, soon, tell},
+    effects::held,
+    support::{Gate, until},
 };
 
 type Log = ServerRef<Script<Vec<u64>>>;
@@ -53,17 +47,6 @@ async fn flooded(flood: u64) -> (Log, Gate) {
     overflow(&server, flood);
     assert_eq!(server.mailbox_len() as u64, THOUSAND);
     (server, gate)
-}
-
-/// Adds `n`, and answers with how many there are then.
-fn pushed(n: u64) -> impl FnOnce(Reply<usize>) -> Job<Vec<u64>> {
-    move |reply| {
-        job(move |all: &mut Vec<u64>| {
-            all.push(n);
-            reply.send(all.len());
-            Ok(Next::Wait)
-        })
-    }
 }
 
 both! {
@@ -168,64 +151,5 @@ both! {
         until("all is handled", || server.peek().len() == 4).await;
         assert_eq!(*queued.lock(), [2], "the next message is in hand");
         assert_eq!((&*server.peek(), dead.load(SeqCst)), (&vec![0, 1, 2, 9], 0));
-    }
-
-    /// CS6: a hook for dead letters that sends them once more is told that the mailbox is full, instead of driving out the
-    /// next message, and the next, until the stack is full.
-    async fn a_dead_letter_that_is_sent_again_drives_out_nothing() {
-        /// Enough to show that there would be no end.
-        const DEEP: usize = 10;
-
-        let server: Arc<OnceLock<WeakServerRef<Script<Vec<u64>>>>> = Arc::default();
-        let (known, told) = (server.clone(), Arc::new(Mutex::new(Vec::new())));
-        let outcomes = told.clone();
-        let spec = newest(1).dead_letters(move |letter| {
-            let Some(server) = known.get().and_then(WeakServerRef::upgrade) else { return };
-            let Message::Cast(cast) = letter.message else { return };
-            if outcomes.lock().len() < DEEP {
-                let again = server.try_cast(cast);
-                outcomes.lock().push(matches!(again, Err(TrySendError::Full(_))));
-            }
-        });
-        let started = spec.start().await.expect("it starts");
-        server.set(started.downgrade()).expect("once");
-        let gate = held(&started).await;
-        overflow(&started, 3);
-        assert_eq!(*told.lock(), [true, true], "of two letters each was refused once");
-        gate.open();
-        until("all is handled", || started.mailbox_len() == 0).await;
-        assert_eq!(ask(&started, get).await, [2]);
-        // Outside of the hook it drops as ever.
-        let _gate = held(&started).await;
-        let mut oldest = pin!(started.call(pushed(7)));
-        assert!(poll!(&mut oldest).is_pending());
-        server.get().expect("set").upgrade().expect("alive").try_cast(push(8)).expect("taken");
-        let oldest = soon(oldest).await;
-        assert!(matches!(oldest, Err(CallError::Full)), "{oldest:?}");
-    }
-}
-
-/// CS6: a mailbox for a few messages is full and empty again all the time: that is nothing to warn of.
-#[tokio::test]
-async fn a_mailbox_for_a_few_does_not_warn_of_each() {
-    quiet();
-    for capacity in 1..=3 {
-        let warnings = Arc::new(AtomicUsize::new(0));
-        let count = warnings.clone();
-        let _subscriber = set_default(OnWarning(move || {
-            count.fetch_add(1, SeqCst);
-        }));
-        let spec = ServerSpec::new(Script::new(), Vec::new()).mailbox(Mailbox::bounded(capacity));
-        let server = spec.start().await.expect("it starts");
-        for n in 0..100 {
-            assert_eq!(ask(&server, pushed(n)).await as u64, n + 1);
-        }
-        let gate = Gate::new();
-        for _ in 0..=capacity {
-            tell(&server, wait_at(&gate)).await;
-        }
-        (0..=capacity).for_each(|_| gate.open());
-        stop(&server).await;
-        assert_eq!(warnings.load(SeqCst), 0, "with room for {capacity}");
     }
 }
