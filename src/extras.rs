@@ -26,6 +26,8 @@ pub(crate) struct Extras<S: GenServer> {
     /// A timer has fired since the last message: if there is mail, it is mail's turn (K10).
     pub(crate) mail_is_next: bool,
     pub(crate) tasks: HashMap<TaskRef, Running>,
+    /// Tasks that were spawned only after the end, and aborted at once.
+    pub(crate) leaving: Vec<JoinHandle<()>>,
     /// The servers it monitors.
     pub(crate) monitors: HashMap<MonitorRef, Weak<dyn Peer>>,
     /// Who monitors it.
@@ -47,6 +49,7 @@ impl<S: GenServer> Default for Extras<S> {
             timers: Timers::default(),
             mail_is_next: false,
             tasks: HashMap::new(),
+            leaving: Vec::new(),
             monitors: HashMap::new(),
             watchers: HashMap::new(),
             ties: HashMap::new(),
@@ -62,6 +65,7 @@ impl<S: GenServer> Default for Extras<S> {
 pub(crate) struct Own<S: GenServer> {
     timers: Timers<S::Info>,
     tasks: HashMap<TaskRef, Running>,
+    leaving: Vec<JoinHandle<()>>,
     monitors: HashMap<MonitorRef, Weak<dyn Peer>>,
     requests: VecDeque<Request<S>>,
     again: VecDeque<Again<S>>,
@@ -70,10 +74,10 @@ pub(crate) struct Own<S: GenServer> {
 impl<S: GenServer> Own<S> {
     /// Gives back the messages that are not run again now, and the tasks, which are on their way out.
     pub(crate) fn end(self) -> (VecDeque<Again<S>>, Vec<JoinHandle<()>>) {
-        let Self { timers, tasks, monitors, requests, again } = self;
+        let Self { timers, tasks, leaving, monitors, requests, again } = self;
         drop_each(requests);
         drop_each(timers.into_timers());
-        let tasks: Vec<_> = tasks.into_values().filter_map(|running| running.handle).collect();
+        let tasks: Vec<_> = tasks.into_values().filter_map(|running| running.handle).chain(leaving).collect();
         tasks.iter().for_each(JoinHandle::abort);
         for (monitor, server) in monitors {
             let Some(server) = server.upgrade() else { continue };
@@ -90,6 +94,7 @@ impl<S: GenServer> Extras<S> {
         Own {
             timers: mem::take(&mut self.timers),
             tasks: mem::take(&mut self.tasks),
+            leaving: mem::take(&mut self.leaving),
             monitors: mem::take(&mut self.monitors),
             requests: mem::take(&mut self.requests),
             again: mem::take(&mut self.again),

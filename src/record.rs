@@ -299,8 +299,15 @@ impl<S: GenServer> Record<S> {
 
     /// A task was spawned. How to abort it, if it is not wanted any more.
     pub(crate) fn note_task(&mut self, name: TaskRef, task: JoinHandle<()>) -> Option<AbortHandle> {
-        let Some(running) = self.extras.as_mut().and_then(|extras| extras.tasks.get_mut(&name)) else {
-            return Some(task.abort_handle());
+        let ended = self.deferred.ended();
+        let extras = self.extras();
+        let Some(running) = extras.tasks.get_mut(&name) else {
+            let unwanted = task.abort_handle();
+            if ended {
+                // The server waits for it to be gone.
+                extras.leaving.push(task);
+            }
+            return Some(unwanted);
         };
         let unwanted = running.aborted.then(|| task.abort_handle());
         running.handle = Some(task);
