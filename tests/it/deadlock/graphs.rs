@@ -132,8 +132,8 @@ async fn walk_acyclic_graphs(graphs: usize, walks_each: usize) -> u64 {
 both! {
     /// No call of a graph without cycles is refused, however many walks through it there are at a time.
     async fn without_a_cycle_no_call_is_refused() {
-        let calls = walk_acyclic_graphs(800, 32).await;
-        assert!(calls > 30_000, "the walks met only {calls} servers");
+        let calls = walk_acyclic_graphs(400, 32).await;
+        assert!(calls > 15_000, "the walks met only {calls} servers");
     }
 }
 
