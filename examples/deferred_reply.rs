@@ -7,18 +7,18 @@
 //! * **into the state**: `Take` is a blocking pop. Where there is no bread the `Reply` waits in line, and there it survives
 //!   every crash: a later incarnation serves the same customer.
 //!
-//! Who may have to wait says so with `no_timeout`: by default a call gives up after 5 s, and a loaf that is handed to a
-//! customer who has left is gone.
+//! Who may have to wait says so with `no_timeout`: by default a call gives up after 5 s. A customer who has left is passed over:
+//! `is_closed` tells.
 //!
 //! Run it with `cargo run --example deferred_reply`. Every step is printed and asserted. The clock is paused: an hour takes
-//! no time. The panic message in between comes from Rust's default panic hook; it is the loaf of step 3.
+//! no time. The panic message in between comes from Rust's default panic hook; it is the loaf of step 4.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::{collections::VecDeque, error::Error, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use undying::{Context, ExitReason, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut};
+use undying::{CallError, Context, ExitReason, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -76,6 +76,7 @@ impl GenServer for Bakery {
         _cx: &mut Context<Self>,
     ) -> Outcome<Self> {
         if let Ok(loaf) = result {
+            shop.line.retain(|customer| !customer.is_closed());
             match shop.line.pop_front() {
                 Some(customer) => customer.send(loaf),
                 None => shop.shelf.push_back(loaf),
@@ -115,8 +116,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!((customer.await??, bakery.incarnation()), ("spelt", 2));
     println!("2. a customer stood in line, the server was killed, and incarnation 2 handed over the spelt");
 
+    assert!(matches!(bakery.call(Call::Take).await, Err(CallError::Timeout)));
+    assert!(bake("wheat").await?.is_ok());
+    assert_eq!(bakery.call(Call::Take).await?, "wheat");
+    println!("3. a customer left after 5 seconds, and the wheat was there for the next one");
+
     let Err(ExitReason::Crashed(report)) = bake("charcoal").await? else { panic!("it should have burnt") };
     assert_eq!((report.message(), bakery.incarnation()), ("too hot", 2));
-    println!("3. a loaf burnt ({}): that is an answer, too, and no crash of the server", report.message());
+    println!("4. a loaf burnt ({}): that is an answer, too, and no crash of the server", report.message());
     Ok(())
 }
