@@ -2,7 +2,8 @@
 //!
 //! It is *staged* here and done when the callback commits, so that a callback that crashes has done none of it (G2), and a
 //! fenced incarnation can arm nothing (K4). What stands in the record changes in the same instant as the state
-//! ([`record`](Effects::record)); what concerns others follows once the replies are out ([`carry_out`](Effects::carry_out)).
+//! ([`record`](Effects::record)); other servers are made to know before the replies are out ([`connect`](Effects::connect)), so
+//! that whoever hears one can rely on it; whatever may run or drop user code comes last ([`carry_out`](Effects::carry_out)).
 
 use std::{
     collections::{HashMap, HashSet},
