@@ -93,7 +93,8 @@ both! {
             let both = Diary::default();
             assert!(soon(parked.sys().install("both", both.hook())).await.expect("a server"));
             let answer = async {
-                until("both are parked", || parked.peek().len() == 2).await;
+                // A hook is told after the commit: that both are in the state does not mean that it has seen all of it.
+                until("both are parked, and seen to be", || both.0.lock().len() == 4).await;
                 both.0.lock().clear();
                 tell(&parked, job(|parked: &mut Vec<undying::Reply<u64>>| {
                     parked.drain(..).for_each(|reply| reply.send(7));
