@@ -138,7 +138,7 @@ both! {
 }
 
 /// The same at length: `cargo test --test it -- --ignored --nocapture in_a_million`.
-#[ignore = "takes minutes"]
+#[ignore = "takes more than a quarter of an hour without optimization"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_million_graphs_without_a_cycle_no_call_is_refused() {
     quiet();
