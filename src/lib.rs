@@ -125,6 +125,8 @@ mod name;
 mod notice;
 mod peer;
 mod pending;
+#[allow(dead_code, reason = "the supervisors that ask it come next")]
+mod plan;
 mod preserve;
 mod recipient;
 mod record;
@@ -156,6 +158,7 @@ pub use crate::{
     monitor::{Down, Incarnations, Monitor, MonitorRef},
     name::ServerId,
     pending::{Exit, PendingCall, PendingStop},
+    plan::{AutoShutdown, RestartPolicy, Strategy},
     preserve::{Kept, Preserve, Snapshot, StateMut},
     recipient::Recipient,
     registry::Registry,
