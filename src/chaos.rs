@@ -2,7 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{feed::Nudge, gen_server::GenServer, logical::Logical, server_ref::ServerRef};
+use crate::{
+    feed::Nudge,
+    gen_server::GenServer,
+    logical::Logical,
+    server_ref::ServerRef,
+    tree::{DynamicSupervisorRef, SupervisorRef},
+};
 
 /// The faults that can be done to one server: see [`ServerRef::chaos`].
 #[must_use = "it does nothing by itself"]
@@ -71,5 +77,21 @@ impl<S: GenServer> Chaos<'_, S> {
 impl<S: GenServer> fmt::Debug for Chaos<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chaos").field("server", &self.logical.id).finish()
+    }
+}
+
+impl SupervisorRef {
+    /// Aborts the task of this supervisor: its end, with the reason [`Killed`](crate::ExitReason::Killed), and that of everything
+    /// below it.
+    pub fn kill_supervisor(&self) {
+        self.branch.abort();
+    }
+}
+
+impl DynamicSupervisorRef {
+    /// Aborts the task of this supervisor: its end, with the reason [`Killed`](crate::ExitReason::Killed), and that of everything
+    /// below it.
+    pub fn kill_supervisor(&self) {
+        self.branch.abort();
     }
 }

@@ -181,6 +181,53 @@ pub enum StartError {
     Config(String),
 }
 
+/// Why a supervisor did not do what was asked about a child.
+#[derive(Debug, Clone, ThisError)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// It has no such child.
+    #[error("no such child")]
+    NotFound,
+    /// The child is not down.
+    #[error("the child is running, or about to be")]
+    Running,
+    /// There is a child of that id, and it is not down.
+    #[error("a child of that id is started already")]
+    AlreadyStarted,
+    /// There is a child of that id, and it is down.
+    #[error("there is a child of that id, which is down")]
+    AlreadyPresent,
+    /// There are as many children as there may be.
+    #[error("there are as many children as there may be")]
+    MaxChildren,
+    /// The child did not start. Nothing of it is left.
+    #[error("the child did not start: {0}")]
+    Start(#[source] StartError),
+    /// The supervisor is over, or about to be.
+    #[error("no such supervisor")]
+    NoProc,
+}
+
+/// Why a child was not [transferred](crate::SupervisorRef::transfer). It is where it was.
+#[derive(Debug, Clone, ThisError)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The supervisor it was to be taken from has no such child.
+    #[error("no such child")]
+    NotFound,
+    /// The supervisor it was to be given to does not take it: that is [over](ChildError::NoProc), or
+    /// [full](ChildError::MaxChildren), or has a child of that id, or has no use for a [significant child](ChildError::Start); or
+    /// it is the child itself, or [below](ChildError::NotFound) it.
+    #[error("refused: {0}")]
+    Refused(#[source] ChildError),
+    /// The supervisor was starting, stopping or restarting the child, and not done with that in time.
+    #[error("the supervisor was busy with the child for too long")]
+    Timeout,
+    /// The supervisor it was to be taken from is over, or about to be.
+    #[error("no such supervisor")]
+    NoProc,
+}
+
 /// Why a name leads nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
 #[non_exhaustive]

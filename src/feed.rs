@@ -35,6 +35,8 @@ pub(crate) struct Feed<S: GenServer> {
     /// Who listens, until the last event is told; nothing is queued for nobody.
     audience: Option<Arc<Audience<S>>>,
     closed: bool,
+    /// Whether the listeners are to be there for another life.
+    retained: bool,
     /// Whether there is a keeper.
     attended: bool,
     keeper: Option<Waker>,
@@ -76,6 +78,7 @@ impl<S: GenServer> Feed<S> {
             seen: None,
             audience: (!listeners.is_empty()).then(|| Arc::new(listeners)),
             closed: false,
+            retained: false,
             attended: false,
             keeper: None,
             stall: None,
@@ -105,15 +108,32 @@ impl<S: GenServer> Feed<S> {
         self.events.remove(CAPACITY + beyond)
     }
 
-    /// Queues the last event, if there is to be one, and says that no more will come. Only the first end counts.
-    /// Tells whether a keeper is there to hear of it.
-    pub(crate) fn end(&mut self, nudge: &mut Nudge<S>, last: Option<Event<S>>) -> bool {
+    /// Queues the last event of a life.
+    pub(crate) fn conclude(&mut self, nudge: &mut Nudge<S>, last: Option<Event<S>>) {
+        self.events.extend(last.filter(|_| self.audience.is_some()));
+        nudge.keeper = self.keeper.take().or_else(|| nudge.keeper.take());
+    }
+
+    /// Queues the last event, if there is to be one, and says that no more will come. Only the first end counts. The listeners
+    /// are kept for another life if they are `retained`. Tells whether a keeper is there to hear of it.
+    pub(crate) fn end(&mut self, nudge: &mut Nudge<S>, last: Option<Event<S>>, retained: bool) -> bool {
         if mem::replace(&mut self.closed, true) {
             return true;
         }
-        self.events.extend(last.filter(|_| self.audience.is_some()));
-        nudge.keeper = self.keeper.take();
+        self.retained = retained;
+        self.conclude(nudge, last);
         self.attended
+    }
+
+    /// There will be more, after all.
+    pub(crate) fn reopen(&mut self) {
+        self.closed = false;
+    }
+
+    /// There will be no other life: the listeners can go, now or once they have heard the rest.
+    pub(crate) fn release(&mut self) -> Option<Arc<Audience<S>>> {
+        self.retained = false;
+        if self.closed && self.events.is_empty() { self.audience.take() } else { None }
     }
 
     /// A keeper takes over, or leaves. Tells whether the feed is closed: who leaves a closed feed has to finish it.
@@ -136,7 +156,7 @@ impl<S: GenServer> Feed<S> {
         }
         let Some(event) = self.events.pop_front() else {
             if self.closed {
-                return Fed::Closed(self.audience.take());
+                return Fed::Closed(if self.retained { None } else { self.audience.take() });
             }
             self.keeper = waker.cloned();
             return Fed::Nothing;

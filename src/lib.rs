@@ -125,7 +125,6 @@ mod name;
 mod notice;
 mod peer;
 mod pending;
-#[allow(dead_code, reason = "the supervisors that ask it come next")]
 mod plan;
 mod preserve;
 mod recipient;
@@ -144,6 +143,7 @@ mod sys;
 mod task;
 mod tasks;
 mod timers;
+mod tree;
 mod waits;
 mod worker;
 
@@ -151,7 +151,10 @@ pub use crate::{
     context::Context,
     dead_letter::{DeadLetter, DeadLetterReason, Message, Redelivery},
     debug::SysEvent,
-    error::{CallError, CastError, StartError, StopError, SysError, TrySendError, WhereisError},
+    error::{
+        CallError, CastError, ChildError, StartError, StopError, SysError, TransferError, TrySendError,
+        WhereisError,
+    },
     exit::{Callback, Crash, CrashKind, CrashReport, ExitReason},
     gen_server::{GenServer, Never, Next, Outcome, Restart},
     listener::{Crashed, Listener, Restarted, Started, StateChanged, Terminated},
@@ -170,6 +173,11 @@ pub use crate::{
     sys::{Statistics, StatusReport, Sys},
     task::TaskRef,
     timers::TimerRef,
+    tree::{
+        Adopt, ChildCount, ChildInfo, ChildKind, ChildSpec, DynamicSupervisor, DynamicSupervisorRef,
+        PartitionSupervisor, PartitionSupervisorRef, Supervisor, SupervisorGuard, SupervisorRef, Tree,
+        TreeNode,
+    },
 };
 
 /// The README's code compiles.

@@ -25,8 +25,12 @@
 //! * **K13** Every end is an answer: every pending and later operation resolves, with the reason.
 //! * **K14** The death of the supervisor task is the logical end.
 
+mod child;
 mod end;
+mod lives;
 mod mail;
+
+pub(crate) use self::lives::Verdict;
 
 use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
@@ -43,9 +47,11 @@ use crate::{
     mailbox::Mailbox,
     name::{Label, ServerId},
     record::{Envelope, Parting, Phase, Record, fail_all},
+    registry::Registry,
     reply::{AnySlot, Caller, Claim},
     spec::{Hooks, Options, Shutdown},
     sync::Mutex,
+    tree::{Lineage, News},
     waits::Waits,
 };
 
@@ -53,6 +59,9 @@ use crate::{
 pub(crate) struct Logical<S: GenServer> {
     pub(crate) id: ServerId,
     pub(crate) name: Option<Arc<str>>,
+    /// Where it has that name.
+    registry: Option<Registry>,
+    pub(crate) lineage: Lineage,
     pub(crate) options: Options,
     pub(crate) hooks: Hooks<S>,
     pub(crate) mailbox: Mailbox<Envelope<S>>,
@@ -68,11 +77,12 @@ pub(crate) struct Logical<S: GenServer> {
 impl<S: GenServer> Logical<S> {
     pub(crate) fn new(
         id: ServerId,
-        name: Option<Arc<str>>,
+        naming: Option<(Registry, Arc<str>)>,
         options: Options,
         hooks: Hooks<S>,
         record: Record<S>,
     ) -> Self {
+        let (registry, name) = naming.unzip();
         Self {
             id,
             mailbox: Mailbox::new(
@@ -81,6 +91,8 @@ impl<S: GenServer> Logical<S> {
                 options.mailbox.mark(),
             ),
             name,
+            registry,
+            lineage: Lineage::default(),
             options,
             hooks,
             cell: Cell::new(record),
@@ -199,6 +211,12 @@ impl<S: GenServer> Logical<S> {
 
     pub(crate) fn ring(&self) {
         self.bell.ring();
+    }
+
+    /// An incarnation serves: whoever waits for that, and the parent, is told.
+    pub(crate) fn serves(&self) {
+        self.lineage.report(News::Up);
+        self.ring();
     }
 
     /// Fails `caller` with a timeout `after` from now, unless the deadline is dropped before. `None` if that never comes.

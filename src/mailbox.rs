@@ -44,6 +44,9 @@ struct Inbox<M> {
     high: bool,
     worker: Option<Waker>,
     intake: Intake,
+    /// How often it was opened again, and how the life before ended.
+    life: u64,
+    last_end: Option<ExitReason>,
 }
 
 /// What a message that was put in leaves to be done.
@@ -105,6 +108,8 @@ impl<M> Mailbox<M> {
             high: false,
             worker: None,
             intake: Intake::Open,
+            life: 0,
+            last_end: None,
         };
         Self { owner, capacity, high_water, inbox: Mutex::new(inbox) }
     }
@@ -254,7 +259,8 @@ impl<M> Mailbox<M> {
     /// A place is free again: it is promised to the first in line.
     fn make_room(&self) {
         let mut inbox = self.inbox.lock();
-        inbox.queued -= 1;
+        // What a worker has taken just before another life began is not of this one.
+        inbox.queued = inbox.queued.saturating_sub(1);
         inbox.ebb(self.capacity, self.high_water);
         let promised = inbox.promise(self.capacity);
         drop(inbox);
@@ -287,6 +293,17 @@ impl<M> Mailbox<M> {
         drop((inbox, worker));
         line.into_iter().for_each(wake_quietly);
         queued
+    }
+
+    /// Takes messages in again, for another life. Whoever was in line before is sent away.
+    pub(crate) fn reopen(&self) {
+        let mut inbox = self.inbox.lock();
+        if let Intake::Closing(reason) | Intake::Ended(reason) = mem::replace(&mut inbox.intake, Intake::Open)
+        {
+            inbox.last_end = Some(reason);
+        }
+        inbox.life += 1;
+        (inbox.queued, inbox.high) = (0, false);
     }
 
     /// How many messages are queued beside the batch.
@@ -322,6 +339,15 @@ impl<M> fmt::Debug for Mailbox<M> {
 }
 
 impl<M> Inbox<M> {
+    /// Whether whoever came in that `life` is sent away, and why.
+    fn dismisses(&self, life: u64) -> Option<Intake> {
+        match &self.intake {
+            Intake::Open if self.life == life => None,
+            Intake::Open => Some(Intake::Ended(self.last_end.clone().unwrap_or(ExitReason::Killed))),
+            closed => Some(closed.clone()),
+        }
+    }
+
     /// How many messages are queued. Of a mailbox without bounds nobody counts those of the batch.
     fn length(&self, capacity: Option<usize>) -> usize {
         if capacity.is_some() { self.queued } else { self.full.len() * SEGMENT + self.filling.len() }

@@ -54,12 +54,12 @@ impl Monitor {
     pub(crate) fn of<S: GenServer>(logical: Arc<Logical<S>>) -> Self {
         let (id, name) = (logical.id, logical.name.clone());
         // Looked at now: what ends after this moment has a reason to tell, however late the future is polled.
-        let gone = logical.cell.look(Logical::end_of).is_some();
+        let (gone, end) = (logical.cell.look(Logical::end_of).is_some(), logical.end_of_this_life());
         Self(Box::pin(async move {
             if gone {
                 return Down { id, name, reason: ExitReason::NoProc };
             }
-            let (reason, _) = logical.until(Logical::end_of).await;
+            let (reason, _) = logical.until(end).await;
             Down { id, name, reason }
         }))
     }

@@ -10,6 +10,7 @@ use crate::{
     monitor::{Down, MonitorRef},
     name::{Label, ServerId},
     notice::{Notice, Source},
+    tree::Lineage,
     waits::Wait,
 };
 
@@ -34,6 +35,8 @@ pub(crate) trait Peer: Send + Sync {
     fn name(&self) -> Option<Arc<str>>;
 
     fn label(&self) -> Label;
+
+    fn lineage(&self) -> &Lineage;
 
     /// Has `watcher` told of the end, once. If that was before, it is for the caller to tell it.
     fn watch(&self, monitor: MonitorRef, watcher: Watcher) -> Option<(Watcher, Down)>;
@@ -100,6 +103,10 @@ impl<S: GenServer> Peer for Logical<S> {
 
     fn label(&self) -> Label {
         Self::label(self)
+    }
+
+    fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     fn watch(&self, monitor: MonitorRef, watcher: Watcher) -> Option<(Watcher, Down)> {

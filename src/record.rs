@@ -16,7 +16,7 @@ use tokio::{
 
 pub(crate) use self::{
     deferred::{Deferred, fail_all},
-    life::{Counters, Life, Phase},
+    life::{Counters, Life, Phase, Then},
 };
 use crate::{
     contain::Quiet,
@@ -76,12 +76,27 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) registration: Option<Registration>,
     pub(crate) tasks: Tasks,
     pub(crate) extras: Option<Box<Extras<S>>>,
-    /// What an upgrade has put in the place of the supervisor's.
+    /// What makes the server of each incarnation: for the next supervisor to take, or what an upgrade has put in its place.
     pub(crate) factory: Option<Factory<S>>,
+    /// The state as it was given.
+    pub(crate) initial: Option<Box<Initial<S>>>,
+    /// How the next life begins.
+    pub(crate) opening: Option<Job<S>>,
+    /// How the last life ended, if there was one before this.
+    pub(crate) former: Option<(ExitReason, Kept<S>)>,
+    /// A keeper that has outlived its supervisor.
+    pub(crate) lagging: Option<JoinHandle<()>>,
     pub(crate) debug: Option<Arc<debug::Hooks>>,
     /// Restarts are paid for out of this; its time runs from the birth of the server.
     pub(crate) budget: Budget,
     pub(crate) born: Instant,
+}
+
+/// The state as it was given: for the first incarnation the value itself, for later lives its snapshot.
+pub(crate) struct Initial<S: GenServer> {
+    pub(crate) given: Option<Quiet<S::State>>,
+    /// `None` if nobody will ask for another life.
+    pub(crate) snapshot: Option<Quiet<Arc<Snapshot<S>>>>,
 }
 
 /// What the callback that said to stop has said besides: its caller hears it after `terminate`, or when the worker ends in
@@ -134,6 +149,10 @@ impl<S: GenServer> Record<S> {
             tasks: Tasks::default(),
             extras: None,
             factory: None,
+            initial: None,
+            opening: Some(Job::Init),
+            former: None,
+            lagging: None,
             debug: None,
             budget,
             born: Instant::now(),
@@ -330,6 +349,7 @@ impl<S: GenServer> Record<S> {
         };
         self.life.phase = Phase::Running;
         self.life.serving = epoch;
+        self.life.served = true;
         self.feed.push(nudge, || match took {
             None => Event::Started { kept: self.kept.clone() },
             Some(took) => Event::Restarted { incarnation: epoch, took },

@@ -164,6 +164,11 @@ pub(crate) fn epoch_inside(server: ServerId) -> Option<u64> {
     look(|active| (active.server == server).then_some(active.epoch)).flatten()
 }
 
+/// The server in whose callback this code runs, if it does.
+pub(crate) fn here() -> Option<Arc<dyn Peer>> {
+    look(|active| active.peer.clone())
+}
+
 /// Puts a slot that holds an answer into the scope it was sent from.
 pub(crate) fn hold(slot: Arc<dyn AnySlot>) {
     look(|active| active.held.push(slot));

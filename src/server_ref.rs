@@ -227,7 +227,7 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// Safe to drop at any time.
     pub async fn stopped(&self) -> Exit<S> {
-        let (reason, state) = self.logical.until(Logical::end_of).await;
+        let (reason, state) = self.logical.until(self.logical.end_of_this_life()).await;
         Exit { reason, state }
     }
 

@@ -17,12 +17,14 @@ use crate::{
     monitor::{Down, Monitor},
     name::ServerId,
     peer::{self, Peer},
+    plan::RestartPolicy,
     preserve::{Kept, Snapshot},
-    record::{Fallback, Phase, Record},
+    record::{Fallback, Initial, Record},
     registry::Registry,
     restart::{Backoff, Budget},
     server_ref::ServerRef,
-    supervisor::{Factory, Supervisor},
+    supervisor::Factory,
+    tree::Care,
 };
 
 pub use self::options::{CommitPolicy, Mailbox, Poison, Shutdown, WhenFull};
@@ -61,6 +63,7 @@ pub struct ServerSpec<S: GenServer> {
     options: Options,
     hooks: Hooks<S>,
     owner: Option<Arc<dyn Peer>>,
+    id: Option<String>,
 }
 
 impl<S: GenServer> ServerSpec<S> {
@@ -88,6 +91,7 @@ impl<S: GenServer> ServerSpec<S> {
             options: Options::default(),
             hooks: Hooks::default(),
             owner: None,
+            id: None,
         }
     }
 
@@ -99,6 +103,13 @@ impl<S: GenServer> ServerSpec<S> {
     /// Gives it a name in `registry`. Defaults to none.
     pub fn name_in(mut self, registry: &Registry, name: impl Into<String>) -> Self {
         self.name = Some((registry.clone(), name.into().into()));
+        self
+    }
+
+    /// What it is called among the children of a [`Supervisor`](crate::Supervisor). Defaults to its name, if it has one, else
+    /// to the name of its type, as in Elixir; under a [`DynamicSupervisor`](crate::DynamicSupervisor) to its number.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
         self
     }
 
@@ -183,6 +194,29 @@ impl<S: GenServer> ServerSpec<S> {
     /// How an owner ends it. Defaults to `Shutdown::Timeout` of 5 s.
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.options.shutdown = shutdown;
+        self
+    }
+
+    /// Whether its supervisor gives it another life after its logical end. Defaults to [`RestartPolicy::Transient`]: after
+    /// an abnormal one. Without a supervisor it has no meaning.
+    pub fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.options.restart = policy;
+        self
+    }
+
+    /// Whether its end by itself counts for the [`AutoShutdown`](crate::AutoShutdown) of its supervisor. Defaults to no. With
+    /// [`RestartPolicy::Permanent`] it is refused at [`start`](Self::start).
+    pub fn significant(mut self, yes: bool) -> Self {
+        self.options.significant = yes;
+        self
+    }
+
+    /// Whether another life, which its supervisor gives it, goes on with what was kept of the one before: the state, the pending
+    /// [`Next::Continue`](crate::Next::Continue), the deadline of a [`Next::Timeout`](crate::Next::Timeout).
+    /// [`restarted`](GenServer::restarted) runs then instead of `init`. Defaults to no: it begins afresh, with the state it
+    /// was given, as OTP's supervisors do, since the state may be what made it crash.
+    pub fn preserve_on_escalation(mut self, yes: bool) -> Self {
+        self.options.preserve_on_escalation = yes;
         self
     }
 
@@ -289,28 +323,52 @@ impl<S: GenServer> ServerSpec<S> {
             );
             // A runtime without timers is refused here, by Tokio's own words, and not by a supervisor that dies of it later.
             drop(tokio::time::sleep(Duration::ZERO));
-            let (logical, born) = self.spawn(at_birth)?;
+            let mut spec = self;
+            let owner = spec.owner.take();
+            let logical = spec.plant(false)?;
+            let server: Arc<dyn Peer> = logical.clone();
+            let owned = owner.as_ref().map(|owner| peer::own(owner, &server)).transpose();
+            owned.map_err(|_| StartError::OwnerGone)?;
+            let born = at_birth(&logical);
+            logical.begin(&Handle::current()).inspect_err(|_| {
+                owner.iter().for_each(|owner| peer::unlink(&**owner, &*server));
+            })?;
             let abandoned = KillOnDrop(&logical);
-            let started = logical.until(|record| match &record.life.phase {
-                Phase::Starting => None,
-                Phase::Failed(error) => Some(Err(error.clone())),
-                Phase::Running | Phase::Restarting | Phase::Terminated(_) => Some(Ok(())),
-            });
-            started.await?;
+            logical.served().await?;
             std::mem::forget(abandoned);
             Ok((ServerRef::new(logical), born))
         }
     }
 
-    fn spawn<T>(
-        self,
-        at_birth: impl FnOnce(&Arc<Logical<S>>) -> T,
-    ) -> Result<(Arc<Logical<S>>, T), StartError> {
-        let Self { factory, state, name, listeners, options, hooks, owner } = self;
+    /// Refuses what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        self.options.check()
+    }
+
+    pub(crate) fn child_id(&self) -> Option<String> {
+        let name = self.name.as_ref().map(|(_, name)| name.to_string());
+        self.id.clone().or(name)
+    }
+
+    /// What its parent has to know of it.
+    pub(crate) fn care(&self) -> Care {
+        let Options { restart, shutdown, significant, .. } = self.options;
+        Care { restart, shutdown, significant }
+    }
+
+    /// Has it looked after as its parent was told.
+    pub(crate) fn looked_after(mut self, care: Care) -> Self {
+        let Care { restart, shutdown, significant } = care;
+        (self.options.restart, self.options.shutdown, self.options.significant) =
+            (restart, shutdown, significant);
+        self
+    }
+
+    /// Makes the logical server, with everything it needs to be started; and to be started again, if it is to be `retained`.
+    pub(crate) fn plant(self, retained: bool) -> Result<Arc<Logical<S>>, StartError> {
+        let Self { factory, state, name, listeners, options, hooks, owner: _, id: _ } = self;
         let (factory, mut state, listeners) = (Quiet::new(factory), Quiet::new(state), Quiet::new(listeners));
         options.check()?;
-        let id = ServerId::next();
-        let registration = name.as_ref().map(|(registry, name)| registry.reserve(name, id)).transpose()?;
         let kept = catch(|| Kept::<S>::first(&mut state)).map_err(|payload| {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
             StartError::Init(CrashReport::of_panic(payload.as_any(), place))
@@ -321,29 +379,19 @@ impl<S: GenServer> ServerSpec<S> {
             Poison::ResetToInitial => Fallback::Initial(Quiet::new(kept.snapshot().clone())),
             Poison::PreviousGood => Fallback::Previous(Quiet::new(None)),
         };
-        let record = Record::new(kept, fallback, listeners, budget);
-        let name = name.map(|(_, name)| name);
-        let logical = Arc::new(Logical::new(id, name, options, hooks, record));
-        if let Some(owner) = owner {
-            let server: Arc<dyn Peer> = logical.clone();
-            peer::own(&owner, &server).map_err(|_| StartError::OwnerGone)?;
-        }
-        if let Some(registration) = registration {
-            registration.points_to(&logical);
-            logical.cell.look(|record| record.registration = Some(registration));
-        }
-        let born = at_birth(&logical);
-        let mut supervisor = Supervisor::new(logical.clone(), factory, state);
-        let supervisor = tokio::spawn(async move { supervisor.run().await });
-        logical.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
-        Ok((logical, born))
+        let snapshot = retained.then(|| Quiet::new(kept.snapshot().clone()));
+        let mut record = Record::new(kept, fallback, listeners, budget);
+        record.factory = Some(factory.into_inner());
+        record.initial = Some(Box::new(Initial { given: Some(state), snapshot }));
+        Ok(Arc::new(Logical::new(ServerId::next(), name, options, hooks, record)))
     }
 }
 
 impl<S: GenServer> fmt::Debug for ServerSpec<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { factory: _, state: _, name, listeners, options, hooks: _, owner: _ } = self;
+        let Self { factory: _, state: _, name, listeners, options, hooks: _, owner: _, id } = self;
         f.debug_struct("ServerSpec")
+            .field("id", id)
             .field("name", &name.as_ref().map(|(_, name)| name))
             .field("listeners", &listeners.len())
             .field("options", options)

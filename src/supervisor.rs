@@ -40,9 +40,8 @@ pub(crate) type Factory<S> = Box<dyn Fn() -> S + Send>;
 
 pub(crate) struct Supervisor<S: GenServer> {
     logical: Arc<Logical<S>>,
-    factory: Quiet<Factory<S>>,
-    /// The state as it was given, for the first incarnation.
-    initial: Option<Quiet<S::State>>,
+    /// Taken from the record at the first start; an upgrade puts another one there.
+    factory: Option<Quiet<Factory<S>>>,
     worker: Option<JoinHandle<End>>,
     keeper: Option<JoinHandle<()>>,
     /// Workers that could not be stopped (K5).
@@ -70,16 +69,11 @@ struct Death {
 type Finale = Result<ExitReason, StartError>;
 
 impl<S: GenServer> Supervisor<S> {
-    pub(crate) fn new(
-        logical: Arc<Logical<S>>,
-        factory: Quiet<Factory<S>>,
-        initial: Quiet<S::State>,
-    ) -> Self {
+    pub(crate) fn new(logical: Arc<Logical<S>>) -> Self {
         Self {
             keeper_budget: Budget::new(KEEPER_BUDGET.0, KEEPER_BUDGET.1),
             logical,
-            factory,
-            initial: Some(initial),
+            factory: None,
             worker: None,
             keeper: None,
             zombies: Vec::new(),
@@ -92,15 +86,20 @@ impl<S: GenServer> Supervisor<S> {
         }
     }
 
+    /// One life of the logical server after the other, for as long as its parent begins another.
     pub(crate) async fn run(&mut self) {
         self.start_keeper();
-        let finale = self.lives().await;
-        self.finish(finale).await;
+        while let Some(opening) = self.logical.cell.look(|record| record.opening.take()) {
+            self.barren = 0;
+            let finale = self.incarnations(opening).await;
+            if !self.conclude(finale).await {
+                break;
+            }
+        }
     }
 
     /// One incarnation after the other, until the logical server is to end.
-    async fn lives(&mut self) -> Finale {
-        let mut opening = Job::Init;
+    async fn incarnations(&mut self, mut opening: Job<S>) -> Finale {
         loop {
             let prepared = match self.life(opening).await {
                 Ok(death) => self.prepare(death).await,
@@ -119,12 +118,19 @@ impl<S: GenServer> Supervisor<S> {
         let Some(epoch) = self.logical.cell.open_if(|record| !record.life.kill) else {
             return Err(if first { Err(self.never_served()) } else { Ok(ExitReason::Killed) });
         };
-        if let Some(upgraded) = self.logical.cell.look(|record| record.factory.take()) {
-            self.factory = Quiet::new(upgraded);
+        let (factory, initial) = self.logical.cell.look(|record| {
+            let initial = record.initial.as_mut().and_then(|initial| initial.given.take());
+            // What nobody will ask for again is not held.
+            let used_up = record.initial.take_if(|initial| initial.snapshot.is_none());
+            drop(used_up);
+            (record.factory.take(), initial)
+        });
+        if let Some(factory) = factory {
+            self.factory = Some(Quiet::new(factory));
         }
-        let end = match catch(|| (self.factory)()) {
+        let factory = self.factory.as_ref().expect("a server is not started without a factory");
+        let end = match catch(&**factory) {
             Ok(server) => {
-                let initial = self.initial.take();
                 let worker = worker::live(self.logical.clone(), epoch, Quiet::new(server), initial, opening);
                 self.worker = Some(tokio::spawn(worker));
                 self.watch(first).await
@@ -154,7 +160,8 @@ impl<S: GenServer> Supervisor<S> {
                 Some(Watched::Fenced) => {
                     if self.logical.cell.look(|record| record.life.kill) {
                         // The end of the server; nobody who waits for it has to wait for a worker that does not yield.
-                        let tasks = self.logical.dismiss_everyone(&ExitReason::Killed);
+                        let comes_back = self.logical.comes_back(&ExitReason::Killed);
+                        let tasks = self.logical.dismiss_everyone(&ExitReason::Killed, comes_back);
                         self.tasks.extend(tasks);
                     }
                     return self.remove().await;

@@ -326,7 +326,7 @@ impl<S: GenServer> Worker<S> {
         }
         nudge.ring();
         if serves {
-            self.logical.ring();
+            self.logical.serves();
         }
         if after.hibernate {
             self.shrink();

@@ -8,7 +8,7 @@ use super::Logical;
 use crate::{
     contain::drop_quietly,
     dead_letter::{Again, DeadLetterReason},
-    error::{CallError, StartError},
+    error::CallError,
     exit::ExitReason,
     extras::{Extras, Own},
     feed::{Event, Nudge},
@@ -17,12 +17,13 @@ use crate::{
     peer,
     preserve::Kept,
     record::{Phase, Record, fail_all},
+    tree::News,
 };
 
 impl<S: GenServer> Logical<S> {
-    /// K13: ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name.
-    /// Its own tasks, which are on their way out, come back.
-    pub(crate) fn dismiss_everyone(&self, reason: &ExitReason) -> Vec<JoinHandle<()>> {
+    /// K13: ends whatever incarnation is alive, takes in no message any more, answers everyone who waits, and frees the name,
+    /// unless it [`comes_back`](Self::comes_back). Its own tasks, which are on their way out, come back.
+    pub(crate) fn dismiss_everyone(&self, reason: &ExitReason, comes_back: bool) -> Vec<JoinHandle<()>> {
         let stopped = || CallError::Stopped(reason.clone());
         if let Some(left) = self.cell.fence(|record, _| record.leave(None)) {
             self.see_off(left, stopped());
@@ -30,10 +31,13 @@ impl<S: GenServer> Logical<S> {
         let hook = self.hooks.dead_letters.as_ref();
         let ended = || DeadLetterReason::Ended(reason.clone());
         let inbox = self.mailbox.end(reason.clone());
+        let preserved = comes_back && self.options.preserve_on_escalation;
         let (batch, deferred, continues, registration, own) = self.cell.look(|record| {
             let batch = mem::take(&mut record.batch);
             let own = record.extras.as_mut().map(|extras| extras.own());
-            (batch, record.deferred.end(), mem::take(&mut record.continues), record.registration.take(), own)
+            let continues = if preserved { Vec::new() } else { mem::take(&mut record.continues) };
+            let registration = if comes_back { None } else { record.registration.take() };
+            (batch, record.deferred.end(), continues, registration, own)
         });
         drop(registration);
         let (agains, tasks) = own.map(Own::end).unwrap_or_default();
@@ -52,46 +56,63 @@ impl<S: GenServer> Logical<S> {
     pub(crate) fn announce_end(&self, reason: &ExitReason) -> bool {
         let mut nudge = Nudge::none();
         let attended = self.cell.look(|record| {
-            let served = record.life.serving > 0;
             let kept = record.kept.clone();
-            let last = served.then(|| Event::Terminated { reason: reason.clone(), kept });
-            record.feed.end(&mut nudge, last)
+            // At the end of the life that a server waits after, they have been told.
+            let untold = record.life.served && !record.life.waiting;
+            let last = untold.then(|| Event::Terminated { reason: reason.clone(), kept });
+            record.feed.end(&mut nudge, last, self.lineage.is_supervised())
         });
         nudge.ring();
         attended
     }
 
-    /// Marks the server as over, and tells whoever waits for it.
+    /// Marks the server as over, and tells whoever waits for it, its parent first.
     pub(crate) fn over(&self, phase: Phase) {
-        let (tasks, extras, end, (debug, factory)) = self.cell.look(|record| {
+        let news = News::of(&phase);
+        let (tasks, extras, debug, reason) = self.cell.look(|record| {
+            let reason = phase.reason();
             record.life.phase = phase;
-            let users = (record.debug.take(), record.factory.take());
-            (mem::take(&mut record.tasks), record.extras.take(), Self::end_of(record), users)
+            record.life.waiting = false;
+            (mem::take(&mut record.tasks), record.extras.take(), record.debug.take(), reason)
         });
         let supervisor = self.supervisor.lock().take();
         drop((tasks, supervisor));
         drop_quietly(debug);
-        drop_quietly(factory);
+        if let Some(news) = news {
+            self.report(news);
+        }
         self.ring();
-        if let (Some(extras), Some((reason, _))) = (extras, end) {
-            let Extras { watchers, ties, .. } = *extras;
-            let down = Down { id: self.id, name: self.name.clone(), reason };
-            watchers.into_values().for_each(|watcher| watcher(down.clone()));
-            for peer in ties.into_values().filter_map(|(peer, _)| peer.upgrade()) {
-                peer::ended(&*peer, self.id, down.clone());
-                drop_quietly(peer);
-            }
+        if let Some(reason) = reason {
+            self.tell_peers(extras, reason);
+        }
+    }
+
+    /// Tells those who are linked with it and those who monitor it.
+    pub(super) fn tell_peers(&self, extras: Option<Box<Extras<S>>>, reason: ExitReason) {
+        let Some(extras) = extras else { return };
+        let Extras { watchers, ties, .. } = *extras;
+        let down = Down { id: self.id, name: self.name.clone(), reason };
+        watchers.into_values().for_each(|watcher| watcher(down.clone()));
+        for peer in ties.into_values().filter_map(|(peer, _)| peer.upgrade()) {
+            peer::ended(&*peer, self.id, down.clone());
+            drop_quietly(peer);
         }
     }
 
     /// The reason of the logical end and the final state, once it is over.
     pub(crate) fn end_of(record: &mut Record<S>) -> Option<(ExitReason, Kept<S>)> {
-        let reason = match &record.life.phase {
-            Phase::Terminated(reason) => reason.clone(),
-            Phase::Failed(StartError::Init(report)) => ExitReason::Crashed(report.clone()),
-            Phase::Failed(_) => ExitReason::Shutdown,
-            Phase::Starting | Phase::Running | Phase::Restarting => return None,
-        };
+        let reason = record.life.phase.reason()?;
         Some((reason, record.kept.clone()))
+    }
+
+    /// The end of the life that there is now, or of the next one if there is none: for whoever begins to wait for it now.
+    pub(crate) fn end_of_this_life(
+        &self,
+    ) -> impl FnMut(&mut Record<S>) -> Option<(ExitReason, Kept<S>)> + use<S> {
+        let lives = self.cell.look(|record| record.life.lives);
+        move |record| match &record.former {
+            Some(former) if record.life.lives > lives => Some(former.clone()),
+            _ => Self::end_of(record),
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Dismissed, Intake, Mailbox};
+use super::{Dismissed, Mailbox};
 use crate::{contain::wake_quietly, sync::Mutex};
 
 /// Those who wait, in order. Those who left are still in it, and counted.
@@ -86,6 +86,8 @@ pub(crate) struct Ticket<'a, M> {
     mailbox: &'a Mailbox<M>,
     place: Arc<Place>,
     message: Option<M>,
+    /// The life of the mailbox in which it was drawn.
+    life: u64,
 }
 
 impl<'a, M> Ticket<'a, M> {
@@ -96,9 +98,10 @@ impl<'a, M> Ticket<'a, M> {
         inbox.line.places.push_back(place.clone());
         // Room may have come since the message was refused.
         let promised = inbox.promise(mailbox.capacity);
+        let life = inbox.life;
         drop(inbox);
         promised.into_iter().for_each(wake_quietly);
-        Self { mailbox, place, message: Some(message) }
+        Self { mailbox, place, message: Some(message), life }
     }
 
     /// Where it stands in the line.
@@ -117,9 +120,9 @@ impl<'a, M> Ticket<'a, M> {
         let waker = cx.waker().clone();
         let mut inbox = self.mailbox.inbox.lock();
         let mut sender = self.place.0.lock();
-        if !matches!(inbox.intake, Intake::Open) {
+        if let Some(intake) = inbox.dismisses(self.life) {
             let Some(message) = self.message.take() else { return Poll::Pending };
-            return Poll::Ready(Err(Dismissed { message, intake: inbox.intake.clone() }));
+            return Poll::Ready(Err(Dismissed { message, intake }));
         }
         if sender.fate != Fate::Promised {
             let stale = sender.waker.replace(waker);
@@ -150,13 +153,14 @@ impl<M> Drop for Ticket<'_, M> {
         let fate = mem::replace(&mut sender.fate, Fate::Gone);
         let waker = sender.waker.take();
         drop(sender);
-        let dismissed = !matches!(inbox.intake, Intake::Open);
+        let dismissed = inbox.dismisses(self.life).is_some();
         if fate == Fate::Waiting && !dismissed {
             inbox.line.left();
         }
+        let of_this_life = inbox.life == self.life;
         drop(inbox);
         drop(waker);
-        if fate == Fate::Promised {
+        if fate == Fate::Promised && of_this_life {
             self.mailbox.make_room();
         }
     }

@@ -32,9 +32,33 @@ pub(crate) struct Life {
     pub(crate) last_call: Option<Instant>,
     /// No callback is to begin.
     pub(crate) suspended: bool,
+    /// Whether this life has come to serve.
+    pub(crate) served: bool,
+    /// Whether the first life has begun.
+    pub(crate) begun: bool,
+    /// How many lives have ended that were followed, or may be followed, by another.
+    pub(crate) lives: u64,
+    /// What the parent wants after the end of this life.
+    pub(crate) then: Option<Then>,
+    /// The life is over, and the parent has not said yet whether there is to be another.
+    pub(crate) waiting: bool,
+}
+
+/// What comes after a life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Another, once the parent says so.
+    Another,
+    Nothing,
 }
 
 impl Life {
+    /// That of another incarnation-to-be, number `epoch`, after this one is over.
+    pub(crate) fn renew(&mut self, epoch: u64, phase: Phase) {
+        let Self { serving, lives, begun, died, .. } = *self;
+        *self = Self { phase, serving, announced: epoch, died, begun, lives, ..Self::default() };
+    }
+
     pub(crate) fn status(&self) -> Status {
         match self.phase {
             Phase::Starting => Status::Starting,
@@ -42,6 +66,18 @@ impl Life {
             Phase::Running => Status::Running,
             Phase::Restarting => Status::Restarting,
             Phase::Failed(_) | Phase::Terminated(_) => Status::Terminated,
+        }
+    }
+}
+
+impl Phase {
+    /// Why the server is over, if it is.
+    pub(crate) fn reason(&self) -> Option<ExitReason> {
+        match self {
+            Self::Terminated(reason) => Some(reason.clone()),
+            Self::Failed(StartError::Init(report)) => Some(ExitReason::Crashed(report.clone())),
+            Self::Failed(_) => Some(ExitReason::Shutdown),
+            Self::Starting | Self::Running | Self::Restarting => None,
         }
     }
 }

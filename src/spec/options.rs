@@ -8,6 +8,7 @@ use crate::{
     error::StartError,
     gen_server::GenServer,
     monitor::Down,
+    plan::RestartPolicy,
     preserve::{Kept, Snapshot},
     restart::Backoff,
 };
@@ -96,7 +97,7 @@ pub enum CommitPolicy {
     Explicit,
 }
 
-/// How an owner ends a server: what the drop of a [`ServerGuard`](crate::ServerGuard) does. OTP's `shutdown` of a child.
+/// How an owner ends a server: its supervisor, or the drop of a [`ServerGuard`](crate::ServerGuard). OTP's `shutdown` of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shutdown {
@@ -138,6 +139,9 @@ pub(crate) struct Options {
     pub(crate) kill_grace: Duration,
     pub(crate) max_zombies: usize,
     pub(crate) poison: Poison,
+    pub(crate) restart: RestartPolicy,
+    pub(crate) significant: bool,
+    pub(crate) preserve_on_escalation: bool,
 }
 
 impl Default for Options {
@@ -154,6 +158,9 @@ impl Default for Options {
             kill_grace: Duration::from_secs(1),
             max_zombies: 1,
             poison: Poison::Stop,
+            restart: RestartPolicy::default(),
+            significant: false,
+            preserve_on_escalation: false,
         }
     }
 }
@@ -198,7 +205,7 @@ impl<S: GenServer> Hooks<S> {
 
 impl Options {
     /// Refuses what makes no sense.
-    pub(super) fn check(&self) -> Result<(), StartError> {
+    pub(crate) fn check(&self) -> Result<(), StartError> {
         let Self {
             max_restarts: _,
             within,
@@ -211,6 +218,9 @@ impl Options {
             kill_grace: _,
             max_zombies: _,
             poison: _,
+            restart,
+            significant,
+            preserve_on_escalation: _,
         } = self;
         let refuse = |what: &str| Err(StartError::Config(what.into()));
         if within.is_zero() {
@@ -227,6 +237,9 @@ impl Options {
         }
         if backoff.is_some_and(|backoff| backoff.min > backoff.max) {
             return refuse("the back-off has a minimum above its maximum");
+        }
+        if *significant && *restart == RestartPolicy::Permanent {
+            return refuse("it is significant and permanent: it never ends by itself");
         }
         Ok(())
     }

@@ -44,8 +44,10 @@ impl<S: GenServer> Supervisor<S> {
         .await
     }
 
+    /// Starts a keeper, unless that of the supervisor before is not done yet: then it goes on.
     pub(super) fn start_keeper(&mut self) {
-        let keeper = tokio::spawn(Keeper::new(self.logical.clone()).run());
+        let lagging = self.logical.cell.look(|record| record.lagging.take());
+        let keeper = lagging.unwrap_or_else(|| tokio::spawn(Keeper::new(self.logical.clone()).run()));
         let handle = keeper.abort_handle();
         self.logical.cell.look(|record| record.tasks.keeper.replace(handle));
         self.keeper = Some(keeper);

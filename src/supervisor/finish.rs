@@ -1,6 +1,7 @@
 //! How a supervisor ends, and with it the logical server.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context as Task, Poll, ready},
     time::Duration,
@@ -10,31 +11,80 @@ use tokio::task::JoinError;
 
 use super::{Finale, Supervisor};
 use crate::{
-    contain::Payload, deadlines::later, exit::ExitReason, gen_server::GenServer, keeper, record::Phase,
+    contain::{Payload, Quiet, drop_quietly},
+    deadlines::later,
+    error::StartError,
+    exit::ExitReason,
+    gen_server::GenServer,
+    keeper,
+    logical::Verdict,
+    record::Phase,
+    tree::News,
 };
 
 /// How long the end waits for listeners that are behind. They are told the rest all the same.
 const DRAIN: Duration = Duration::from_secs(5);
 
 impl<S: GenServer> Supervisor<S> {
-    /// SH2: the worker is gone; now the callers, the name, the listeners, and then this task.
-    pub(super) async fn finish(&mut self, finale: Finale) {
+    /// The worker is gone, and with it this life. Tells whether there is another one to go on with.
+    pub(super) async fn conclude(&mut self, finale: Finale) -> bool {
         let (phase, reason) = match finale {
             Ok(reason) => (Phase::Terminated(reason.clone()), reason),
             Err(error) => (Phase::Failed(error), ExitReason::Shutdown),
         };
+        let told = phase.reason().unwrap_or(ExitReason::Killed);
+        let ignored = matches!(phase, Phase::Failed(StartError::Ignored));
+        if ignored || !self.logical.comes_back(&told) {
+            self.finish(phase, reason).await;
+            return false;
+        }
+        self.dismiss(&reason, true).await;
+        let news = News::of(&phase).expect("it has ended");
+        self.logical.pause(&told, news);
+        let verdict =
+            |this: &mut Self, _: &mut Task<'_>| this.logical.verdict().map_or(Poll::Pending, Poll::Ready);
+        match self.attend(None, verdict).await {
+            Some(Verdict::Again) | None => true,
+            Some(Verdict::Over(reason)) => {
+                self.finish(Phase::Terminated(reason.clone()), reason).await;
+                false
+            }
+        }
+    }
+
+    /// SH2: the worker is gone; now the callers, the name, the listeners, and then this task.
+    async fn finish(&mut self, phase: Phase, reason: ExitReason) {
         self.end = Some(phase.clone());
-        let tasks = self.logical.dismiss_everyone(&reason);
-        self.tasks.extend(tasks);
-        let grace = later(self.logical.options.kill_grace);
-        self.attend(grace, Self::poll_tasks).await;
+        self.dismiss(&reason, false).await;
         if !self.logical.announce_end(&reason) {
             // The last keeper died before there was an end to tell.
             self.start_keeper();
         }
         let drain = later(DRAIN);
         self.attend(drain, Self::poll_keeper).await;
+        self.over(phase);
+    }
+
+    /// Answers everyone, and waits for the server's own tasks.
+    async fn dismiss(&mut self, reason: &ExitReason, comes_back: bool) {
+        let tasks = self.logical.dismiss_everyone(reason, comes_back);
+        self.tasks.extend(tasks);
+        let grace = later(self.logical.options.kill_grace);
+        self.attend(grace, Self::poll_tasks).await;
+    }
+
+    /// The end of this task. What another life would need stays with the server.
+    fn over(&mut self, phase: Phase) {
         self.over = true;
+        let (factory, keeper) = (self.factory.take().map(Quiet::into_inner), self.keeper.take());
+        let unneeded = self.logical.cell.look(|record| {
+            record.lagging = keeper;
+            match &record.factory {
+                Some(_) => factory,
+                None => mem::replace(&mut record.factory, factory),
+            }
+        });
+        drop_quietly(unneeded);
         self.logical.over(phase);
     }
 
@@ -64,7 +114,7 @@ impl<S: GenServer> Drop for Supervisor<S> {
         }
         let logical = &self.logical;
         let reason = ExitReason::Killed;
-        drop(logical.dismiss_everyone(&reason));
+        drop(logical.dismiss_everyone(&reason, false));
         if let Some(worker) = &self.worker {
             worker.abort();
         }
@@ -77,6 +127,7 @@ impl<S: GenServer> Drop for Supervisor<S> {
             }
             Phase::Failed(self.never_served())
         };
-        logical.over(self.end.clone().unwrap_or_else(killed));
+        let phase = self.end.clone().unwrap_or_else(killed);
+        self.over(phase);
     }
 }

@@ -1,0 +1,109 @@
+//! A logical server as the child of a supervisor.
+
+use std::{any::Any, sync::Arc};
+
+use tokio::runtime::Handle;
+
+use super::Logical;
+use crate::{
+    error::StartError,
+    exit::ExitReason,
+    gen_server::GenServer,
+    name::ServerId,
+    record::{Phase, Then},
+    server_ref::Status,
+    tree::{Child, ChildKind, Lineage, TreeNode, Until},
+};
+
+impl<S: GenServer> Child for Logical<S> {
+    fn server(&self) -> ServerId {
+        self.id
+    }
+
+    fn kind(&self) -> ChildKind {
+        ChildKind::Server
+    }
+
+    fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    fn status(&self) -> Status {
+        self.cell.look(|record| record.life.status())
+    }
+
+    fn begin(self: Arc<Self>, on: &Handle) -> Result<(), StartError> {
+        Self::begin(&self, on)
+    }
+
+    fn started(&self) -> Until<'_, bool> {
+        Box::pin(self.until(|record| match record.life.phase {
+            _ if record.life.served => Some(true),
+            _ if record.life.waiting => Some(false),
+            Phase::Starting | Phase::Running | Phase::Restarting => None,
+            Phase::Failed(_) | Phase::Terminated(_) => Some(false),
+        }))
+    }
+
+    fn shut_down(&self, then: Then) {
+        let waiting = self.cell.look(|record| {
+            let life = &mut record.life;
+            life.then = life.then.filter(|before| *before == Then::Nothing).or(Some(then));
+            life.waiting
+        });
+        if waiting {
+            self.wake_supervisor();
+        } else {
+            Self::shut_down(self, ExitReason::Shutdown);
+        }
+    }
+
+    fn kill(&self) {
+        self.cell.look(|record| record.life.then = Some(Then::Nothing));
+        Self::kill(self);
+    }
+
+    fn settled(&self) -> Until<'_, ()> {
+        Box::pin(self.until(|record| {
+            let life = &record.life;
+            (!life.begun || life.waiting || life.phase.reason().is_some()).then_some(())
+        }))
+    }
+
+    fn gone(&self) -> Until<'_, ()> {
+        Box::pin(self.until(|record| {
+            let life = &record.life;
+            (!life.begun || life.phase.reason().is_some()).then_some(())
+        }))
+    }
+
+    fn release(&self) {
+        Self::release(self);
+    }
+
+    fn view(&self) -> TreeNode {
+        let seen = self.cell.look_at(|record, _| {
+            let (life, kept) = (&record.life, &record.kept);
+            (life.status(), life.serving, kept.version(), record.batch.len(), record.born.elapsed())
+        });
+        let (status, incarnation, version, batch, uptime) = seen;
+        TreeNode {
+            id: self.label().to_string(),
+            server: self.id,
+            name: self.name.as_deref().map(ToString::to_string),
+            kind: ChildKind::Server,
+            strategy: None,
+            status,
+            restarts: 0,
+            incarnation,
+            version,
+            mailbox_len: batch + self.mailbox.len(),
+            uptime,
+            children: Vec::new(),
+        }
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

@@ -1,0 +1,198 @@
+//! The lives of a logical server: a parent may start it again after its end, as the same server, with the same handles.
+//!
+//! A server that its parent is going to start again is not over. Its supervisor task waits for the parent's word, and
+//! meanwhile messages are taken in for the next life. One that was over is given a new supervisor task.
+
+use std::{mem, sync::Arc};
+
+use tokio::{runtime::Handle, time::Instant};
+
+use super::Logical;
+use crate::{
+    contain::{drop_each, drop_quietly},
+    error::StartError,
+    exit::ExitReason,
+    feed::{Event, Nudge},
+    gen_server::{GenServer, Restart},
+    job::Job,
+    preserve::{Kept, Snapshot},
+    record::{Deferred, Fallback, Phase, Record, Then},
+    supervisor::Supervisor,
+    tree::News,
+};
+
+/// What a server that waits between two lives is told.
+pub(crate) enum Verdict {
+    /// Another life has begun.
+    Again,
+    /// There will be none.
+    Over(ExitReason),
+}
+
+impl<S: GenServer> Logical<S> {
+    /// Whether a server that ends with this reason waits for its parent to start it again. What has never served does not.
+    pub(crate) fn comes_back(&self, reason: &ExitReason) -> bool {
+        let (served, then) = self.cell.look(|record| (record.life.serving > 0, record.life.then));
+        let wanted = match then {
+            Some(Then::Another) => true,
+            Some(Then::Nothing) => false,
+            None => self.options.restart.restarts(reason),
+        };
+        served && wanted && self.lineage.is_supervised()
+    }
+
+    /// Tells everyone of the end of a life that is to be followed by another, the parent first, and takes in messages for that.
+    pub(crate) fn pause(&self, reason: &ExitReason, news: News) {
+        let mut nudge = Nudge::none();
+        let (extras, former) = self.cell.look(|record| {
+            let end = (reason.clone(), record.kept.clone());
+            if record.life.served {
+                let last = Event::Terminated { reason: reason.clone(), kept: record.kept.clone() };
+                record.feed.conclude(&mut nudge, Some(last));
+            }
+            let life = &mut record.life;
+            life.phase = Phase::Restarting;
+            (life.kill, life.kill_at, life.last_call) = (false, None, None);
+            (life.waiting, life.lives) = (true, life.lives + 1);
+            life.then = life.then.filter(|then| *then == Then::Nothing);
+            record.deferred = Deferred::default();
+            (record.extras.take(), record.former.replace(end))
+        });
+        drop_quietly(former);
+        self.mailbox.reopen();
+        nudge.ring();
+        self.report(news);
+        self.ring();
+        self.tell_peers(extras, reason.clone());
+    }
+
+    /// What became of a server that waits between two lives, if that is known.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        let (kill, said) = self.cell.look(|record| {
+            let reason = || record.former.as_ref().map_or(ExitReason::Shutdown, |(reason, _)| reason.clone());
+            let said = match record.life.then {
+                _ if !record.life.waiting => Some(Verdict::Again),
+                Some(Then::Nothing) => Some(Verdict::Over(reason())),
+                Some(Then::Another) | None => None,
+            };
+            (record.life.kill, said)
+        });
+        if kill {
+            return Some(Verdict::Over(ExitReason::Killed));
+        }
+        said.or_else(|| self.mailbox.closing().map(Verdict::Over))
+    }
+
+    /// Begins a life: the first one, or another one of a server that is over or waits for it. `init` has not run yet when this
+    /// returns.
+    pub(crate) fn begin(self: &Arc<Self>, on: &Handle) -> Result<(), StartError> {
+        let gone = self.cell.look(|record| !record.life.begun || record.life.phase.reason().is_some());
+        let registration = match (gone, &self.registry, &self.name) {
+            (true, Some(registry), Some(name)) => Some(registry.reserve(name, self.id)?),
+            _ => None,
+        };
+        if let Some(registration) = &registration {
+            registration.points_to(self);
+        }
+        // Whoever has ended it while it waits is heard.
+        let ended = self.mailbox.closing().is_some();
+        let stale = self.cell.look_at(|record, epoch| {
+            if mem::replace(&mut record.life.begun, true) && (gone || record.life.waiting && !ended) {
+                return Some(self.renew(record, epoch));
+            }
+            None
+        });
+        let another = stale.is_some();
+        stale.into_iter().for_each(Stale::forget);
+        if !gone {
+            self.wake_supervisor();
+            return Ok(());
+        }
+        if another {
+            self.mailbox.reopen();
+        }
+        self.cell.look(|record| record.registration = registration);
+        let mut supervisor = Supervisor::new(self.clone());
+        let supervisor = on.spawn(async move { supervisor.run().await });
+        self.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
+        Ok(())
+    }
+
+    /// Waits until the life that was begun serves.
+    pub(crate) async fn served(&self) -> Result<(), StartError> {
+        let served = self.until(|record| match &record.life.phase {
+            Phase::Starting => None,
+            Phase::Failed(error) => Some(Err(error.clone())),
+            Phase::Running | Phase::Restarting | Phase::Terminated(_) => Some(Ok(())),
+        });
+        served.await
+    }
+
+    /// Makes the record that of a life to come. What it does not keep comes back.
+    fn renew(&self, record: &mut Record<S>, epoch: u64) -> Stale<S> {
+        let mut former = None;
+        if let Some(end) = Self::end_of(record) {
+            former = record.former.replace(end);
+            record.life.lives += 1;
+            record.feed.reopen();
+        }
+        let last = record.former.as_ref().map_or(ExitReason::Shutdown, |(reason, _)| reason.clone());
+        record.budget.clear();
+        record.born = Instant::now();
+        record.deferred = Deferred::default();
+        record.stopping = None;
+        let initial = record.initial.as_ref().and_then(|initial| initial.snapshot.as_deref().cloned());
+        let preserved = self.options.preserve_on_escalation && record.life.serving > 0;
+        let Some(mut initial) = initial.filter(|_| !preserved) else {
+            record.life.renew(epoch, Phase::Restarting);
+            record.opening = Some(Job::Restarted(Restart { reason: last, incarnation: epoch }));
+            return Stale { former, snapshots: Vec::new(), continues: Vec::new() };
+        };
+        let serving = record.life.serving;
+        record.life.renew(epoch, Phase::Starting);
+        record.opening = Some(Job::Init);
+        record.idle_until = None;
+        let mut snapshots = Vec::new();
+        match &mut record.fallback {
+            Fallback::None => {}
+            Fallback::Initial(fallback) => snapshots.push(mem::replace(&mut **fallback, initial.clone())),
+            Fallback::Previous(previous) => snapshots.extend(previous.take()),
+        }
+        let version = record.kept.version() + 1;
+        record.kept.swap(&mut initial, version, serving);
+        snapshots.push(initial);
+        Stale { former, snapshots, continues: mem::take(&mut record.continues) }
+    }
+
+    /// Tells the parent. If there is none, or none any more, there will be no other life.
+    pub(super) fn report(&self, news: News) {
+        if !self.lineage.report(news) {
+            self.release();
+        }
+    }
+
+    /// There will be no other life: what was kept for it can go, once this one is over.
+    pub(crate) fn release(&self) {
+        let kept = self.cell.look(|record| {
+            record.life.phase.reason()?;
+            Some((record.feed.release(), record.factory.take(), record.initial.take()))
+        });
+        drop_quietly(kept);
+    }
+}
+
+/// What was of a life that is over.
+#[must_use = "it is the user's, and is forgotten outside every lock"]
+struct Stale<S: GenServer> {
+    former: Option<(ExitReason, Kept<S>)>,
+    snapshots: Vec<Arc<Snapshot<S>>>,
+    continues: Vec<S::Continue>,
+}
+
+impl<S: GenServer> Stale<S> {
+    fn forget(self) {
+        drop_quietly(self.former);
+        drop_each(self.snapshots);
+        drop_each(self.continues);
+    }
+}

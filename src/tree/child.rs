@@ -1,0 +1,149 @@
+//! What a supervisor can start, stop and count, whatever it is: a server, another supervisor, a plain task.
+
+use std::{
+    any::Any,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::{
+    branch::Branch,
+    view::{ChildKind, TreeNode},
+};
+use crate::{
+    error::StartError,
+    exit::ExitReason,
+    name::ServerId,
+    record::{Phase, Then},
+    server_ref::Status,
+};
+
+/// What a parent waits for.
+pub(crate) type Until<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A child of a supervisor. It has one life after the other, each begun by its parent.
+pub(crate) trait Child: Send + Sync {
+    fn server(&self) -> ServerId;
+
+    fn kind(&self) -> ChildKind;
+
+    /// Who its parent is.
+    fn lineage(&self) -> &Lineage;
+
+    fn status(&self) -> Status;
+
+    /// Begins a life. Whether it comes to serve is reported.
+    fn begin(self: Arc<Self>, on: &Handle) -> Result<(), StartError>;
+
+    /// Resolves once the life that was begun serves (`true`) or has failed.
+    fn started(&self) -> Until<'_, bool>;
+
+    /// Has it end in good order, as its `Shutdown` has it; one that waits for another life is told whether that is to come.
+    fn shut_down(&self, then: Then);
+
+    /// Ends it at once, and for good.
+    fn kill(&self);
+
+    /// Resolves once it is over, or waits for its parent to begin another life.
+    fn settled(&self) -> Until<'_, ()>;
+
+    /// Resolves once it is over.
+    fn gone(&self) -> Until<'_, ()>;
+
+    /// It has no parent any more, so there will be no other life.
+    fn release(&self);
+
+    /// What there is to see of it, and of what is below it.
+    fn view(&self) -> TreeNode;
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// What a child tells its parent.
+#[derive(Debug, Clone)]
+pub(crate) enum News {
+    /// It serves.
+    Up,
+    /// It has ended.
+    Ended(ExitReason),
+    /// It did not come to serve.
+    Failed(StartError),
+}
+
+impl News {
+    /// What there is to tell of a server that is in that phase, if it is over.
+    pub(crate) fn of(phase: &Phase) -> Option<Self> {
+        match phase {
+            Phase::Terminated(reason) => Some(Self::Ended(reason.clone())),
+            Phase::Failed(error) => Some(Self::Failed(error.clone())),
+            Phase::Starting | Phase::Running | Phase::Restarting => None,
+        }
+    }
+}
+
+/// A place among the children of a supervisor.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    pub(crate) branch: Weak<Branch>,
+    pub(crate) number: u64,
+    /// Whether it is the child's own in every life of the supervisor.
+    pub(crate) founder: bool,
+}
+
+/// Who the parent of a child is. A transfer changes it.
+///
+/// Locked before any [`Branch`], and held while news are noted there: so whoever holds it can move a child with all its news.
+#[derive(Default)]
+pub(crate) struct Lineage(Mutex<Option<Seat>>);
+
+impl Lineage {
+    pub(crate) fn is_supervised(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    pub(crate) fn set(&self, seat: Option<Seat>) {
+        let before = std::mem::replace(&mut *self.0.lock(), seat);
+        drop(before);
+    }
+
+    /// The parent, if there is one.
+    pub(crate) fn parent(&self) -> Option<Arc<Branch>> {
+        self.0.lock().as_ref().and_then(|seat| seat.branch.upgrade())
+    }
+
+    /// Whether that supervisor is the parent, or above it.
+    pub(crate) fn leads_to(&self, supervisor: ServerId) -> bool {
+        let mut parent = self.parent();
+        while let Some(branch) = parent {
+            if branch.server() == supervisor {
+                return true;
+            }
+            parent = branch.lineage().parent();
+        }
+        false
+    }
+
+    /// Tells the parent. `false` if there is none, or if it wants nothing more of this child.
+    pub(crate) fn report(&self, news: News) -> bool {
+        let seat = self.0.lock();
+        let Some((parent, noted)) = seat.as_ref().and_then(|seat| {
+            let parent = seat.branch.upgrade()?;
+            let noted = parent.note(seat.number, seat.founder, news);
+            Some((parent, noted))
+        }) else {
+            return false;
+        };
+        // These may be the last handles to something of a user's.
+        drop(seat);
+        drop(parent);
+        noted.settle(self)
+    }
+
+    /// Runs `f` while no news can come in.
+    pub(crate) fn still<R>(&self, f: impl FnOnce(&mut Option<Seat>) -> R) -> R {
+        f(&mut self.0.lock())
+    }
+}

@@ -1,0 +1,273 @@
+//! How a supervisor with a strategy looks after its children: one after the other, in order.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{End, Manager, Next, cut_short, reason_of};
+use crate::{
+    error::{ChildError, StartError},
+    exit::ExitReason,
+    plan::{self, RestartPolicy, Step, Strategy},
+    record::Then,
+    tree::{
+        branch::Order,
+        roster::{Entry, Stage},
+    },
+};
+
+impl Manager {
+    pub(super) async fn look_after_ordered(&mut self, strategy: Strategy) -> End {
+        if let Err(error) = self.start_founders().await {
+            self.stop_all().await;
+            return Err(error);
+        }
+        self.branch.up();
+        loop {
+            let done = match self.next().await {
+                Next::End => {
+                    let reason = self.ordered_end();
+                    self.stop_all().await;
+                    return Ok(reason);
+                }
+                Next::Order(order) => {
+                    self.obey(order).await;
+                    Ok(())
+                }
+                Next::News(seat) => self.attend_to(seat),
+                Next::Retry(at, seat) => self.retry(strategy, at, seat).await,
+            };
+            if let Err(reason) = done {
+                self.stop_all().await;
+                return Ok(reason);
+            }
+        }
+    }
+
+    async fn start_founders(&mut self) -> Result<(), StartError> {
+        let seats: Vec<_> = self.branch.look(|roster| roster.children.iter().map(|(seat, _)| seat).collect());
+        for &seat in &seats {
+            match self.start(seat).await {
+                Ok(()) => {}
+                Err(StartError::Ignored) => self.ignored(seat),
+                Err(error) => {
+                    let id =
+                        self.branch.look(|roster| roster.children.get(seat).map(|entry| entry.id.clone()));
+                    tracing::error!(supervisor = %self.branch.id, child = id.as_deref(), %error, "a child did not start");
+                    return Err(error);
+                }
+            }
+        }
+        self.leave(&seats);
+        Ok(())
+    }
+
+    /// Starts a child, and waits until it serves. Its news are left to whoever has asked for it, until that is
+    /// [done](Self::leave).
+    async fn start(&mut self, seat: u64) -> Result<(), StartError> {
+        let child = self.branch.look(|roster| {
+            let entry = roster.children.get_mut(seat)?;
+            entry.busy = true;
+            Some(entry.child.clone())
+        });
+        // It may have gone to another supervisor.
+        let Some(child) = child else { return Ok(()) };
+        self.wait(child.settled()).await;
+        if self.is_closing() {
+            return Err(cut_short("its supervisor is about to end"));
+        }
+        self.branch.look(|roster| {
+            if let Some(entry) = roster.children.get_mut(seat) {
+                entry.stage = Stage::Starting;
+            }
+        });
+        self.killed = false;
+        child.clone().begin(&self.on)?;
+        if self.wait(child.started()).await {
+            return Ok(());
+        }
+        self.branch.look(|roster| match roster.children.get_mut(seat).map(|entry| &mut entry.stage) {
+            Some(Stage::Failed(error)) => Err(error.clone()),
+            _ => Err(cut_short("it ended before it served")),
+        })
+    }
+
+    /// Stops a child, and waits until it is over or, if there is to be `Another` life, waits for that.
+    async fn stop(&mut self, seat: u64, then: Then) {
+        let child = self.branch.look(|roster| {
+            let entry = roster.children.get_mut(seat)?;
+            entry.busy = true;
+            Some(entry.child.clone())
+        });
+        let Some(child) = child else { return };
+        child.shut_down(then);
+        match then {
+            Then::Another => self.wait(child.settled()).await,
+            Then::Nothing => self.wait(child.gone()).await,
+        }
+        self.branch.look(|roster| {
+            if let Some(entry) = roster.children.get_mut(seat) {
+                entry.stage = Stage::Down;
+            }
+        });
+    }
+
+    /// Stops all children in reverse order.
+    async fn stop_all(&mut self) {
+        loop {
+            let last = self.branch.look(|roster| roster.children.iter().next_back().map(|(seat, _)| seat));
+            let Some(last) = last else { return };
+            self.stop(last, Then::Nothing).await;
+            self.branch.forget(last);
+        }
+    }
+
+    /// What has happened to these children meanwhile is news like any other.
+    fn leave(&self, seats: &[u64]) {
+        self.branch.look(|roster| seats.iter().for_each(|&seat| roster.leave_to_manager(seat)));
+        self.branch.ring();
+    }
+
+    /// Restarts a child, and with it those that the strategy wants to be.
+    async fn retry(&mut self, strategy: Strategy, at: Instant, seat: u64) -> Result<(), ExitReason> {
+        let planned = self.branch.look(|roster| {
+            let ended = roster.children.get_mut(seat)?;
+            if !ended.is_due(at) {
+                return None;
+            }
+            ended.stage = Stage::Down;
+            let (seats, members): (Vec<_>, Vec<_>) =
+                roster.children.iter().map(|(seat, entry)| (seat, entry.member())).unzip();
+            let place = seats.iter().position(|&other| other == seat)?;
+            let steps = plan::restart(strategy, &members, place);
+            // Nobody takes them away in the middle of it.
+            for step in &steps {
+                let (Step::Stop(place) | Step::Dismiss(place) | Step::Start(place)) = *step;
+                if let Some(entry) = roster.children.get_mut(seats[place]) {
+                    entry.busy = true;
+                }
+            }
+            Some((seats, steps))
+        });
+        let Some((seats, steps)) = planned else { return Ok(()) };
+        let done = self.take(&steps, &seats).await;
+        let scheduled = match done {
+            Err((failed, error)) if !self.is_closing() => self.schedule(failed, &reason_of(&error)),
+            _ => Ok(()),
+        };
+        self.leave(&seats);
+        scheduled
+    }
+
+    /// Takes one step after the other. `Err`: the child that failed to start.
+    async fn take(&mut self, steps: &[Step], seats: &[u64]) -> Result<(), (u64, StartError)> {
+        for step in steps {
+            match *step {
+                Step::Stop(place) => self.stop(seats[place], Then::Another).await,
+                Step::Dismiss(place) => {
+                    self.stop(seats[place], Then::Nothing).await;
+                    self.branch.forget(seats[place]);
+                }
+                Step::Start(place) => {
+                    let seat = seats[place];
+                    match self.start(seat).await {
+                        Ok(()) => self.branch.look(|roster| {
+                            if let Some(entry) = roster.children.get_mut(seat) {
+                                entry.restarts += 1;
+                            }
+                        }),
+                        Err(StartError::Ignored) => self.ignored(seat),
+                        Err(error) => return Err((seat, error)),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // ---- orders
+
+    async fn obey(&mut self, order: Order) {
+        // Whoever has given the order and gone does not wait for the answer.
+        match order {
+            Order::Start(entry, answer) => drop(answer.send(self.start_child(*entry).await)),
+            Order::Terminate(id, answer) => drop(answer.send(self.terminate_child(&id).await)),
+            Order::Restart(id, answer) => drop(answer.send(self.restart_child(&id).await)),
+            Order::Delete(id, answer) => drop(answer.send(self.delete_child(&id))),
+        }
+    }
+
+    async fn start_child(&mut self, entry: Entry) -> Result<(), ChildError> {
+        let child = entry.child.clone();
+        let seat = self.branch.look(|roster| {
+            roster.vacant(&entry.id)?;
+            Ok(roster.children.insert(Entry { busy: true, ..entry }))
+        })?;
+        child.lineage().set(Some(self.branch.seat(seat, false)));
+        match self.start(seat).await {
+            Ok(()) => {}
+            Err(StartError::Ignored) => self.ignored(seat),
+            Err(error) => {
+                let closing = self.is_closing();
+                self.stop(seat, Then::Nothing).await;
+                self.branch.forget(seat);
+                return Err(if closing { ChildError::NoProc } else { ChildError::Start(error) });
+            }
+        }
+        self.leave(&[seat]);
+        Ok(())
+    }
+
+    fn find(&self, id: &Arc<str>) -> Result<(u64, Stage, RestartPolicy), ChildError> {
+        self.branch.look(|roster| {
+            let seat = roster.children.named(id).ok_or(ChildError::NotFound)?;
+            let entry = roster.children.get(seat).ok_or(ChildError::NotFound)?;
+            Ok((seat, entry.stage.clone(), entry.care.restart))
+        })
+    }
+
+    async fn terminate_child(&mut self, id: &Arc<str>) -> Result<(), ChildError> {
+        let (seat, _, restart) = self.find(id)?;
+        self.stop(seat, Then::Nothing).await;
+        if restart == RestartPolicy::Temporary {
+            self.branch.forget(seat);
+        }
+        self.leave(&[seat]);
+        Ok(())
+    }
+
+    async fn restart_child(&mut self, id: &Arc<str>) -> Result<(), ChildError> {
+        let (seat, Stage::Down, _) = self.find(id)? else { return Err(ChildError::Running) };
+        let started = match self.start(seat).await {
+            Ok(()) => Ok(()),
+            Err(StartError::Ignored) => {
+                self.ignored(seat);
+                Ok(())
+            }
+            Err(error) => {
+                self.stop(seat, Then::Nothing).await;
+                Err(ChildError::Start(error))
+            }
+        };
+        self.leave(&[seat]);
+        started
+    }
+
+    fn delete_child(&self, id: &Arc<str>) -> Result<(), ChildError> {
+        let (seat, Stage::Down, _) = self.find(id)? else { return Err(ChildError::Running) };
+        self.branch.forget(seat);
+        Ok(())
+    }
+
+    /// The `init` of a child has asked for it not to be started. As in OTP it stays in the list, but a temporary one does not.
+    fn ignored(&self, seat: u64) {
+        let temporary = self.branch.look(|roster| {
+            roster.children.get(seat).is_some_and(|entry| entry.care.restart == RestartPolicy::Temporary)
+        });
+        if temporary {
+            self.branch.forget(seat);
+        } else {
+            self.lay_down(seat);
+        }
+    }
+}
