@@ -39,7 +39,8 @@ impl<S: GenServer> Child for Logical<S> {
     fn started(&self) -> Until<'_, bool> {
         Box::pin(self.until(|record| match record.life.phase {
             _ if record.life.served => Some(true),
-            _ if record.life.waiting => Some(false),
+            // Of one that was ended before it began, the end is yet to come.
+            _ if record.life.waiting => (!self.is_to_end(record)).then_some(false),
             Phase::Starting | Phase::Running | Phase::Restarting => None,
             Phase::Failed(_) | Phase::Terminated(_) => Some(false),
         }))

@@ -44,6 +44,8 @@ impl<S: GenServer> Logical<S> {
     /// Tells everyone of the end of a life that is to be followed by another, the parent first, and takes in messages for that.
     pub(crate) fn pause(&self, reason: &ExitReason, news: News) {
         let mut nudge = Nudge::none();
+        // Open before anybody can see that it waits: whoever stops it from then on is heard.
+        self.mailbox.reopen();
         let (extras, former) = self.cell.look(|record| {
             let end = (reason.clone(), record.kept.clone());
             if record.life.served {
@@ -58,12 +60,11 @@ impl<S: GenServer> Logical<S> {
             record.deferred = Deferred::default();
             (record.extras.take(), record.former.replace(end))
         });
-        drop_quietly(former);
-        self.mailbox.reopen();
         nudge.ring();
         self.report(news);
         self.ring();
         self.tell_peers(extras, reason.clone());
+        drop_quietly(former);
     }
 
     /// What became of a server that waits between two lives, if that is known.
@@ -94,28 +95,31 @@ impl<S: GenServer> Logical<S> {
         if let Some(registration) = &registration {
             registration.points_to(self);
         }
-        // Whoever has ended it while it waits is heard.
-        let ended = self.mailbox.closing().is_some();
-        let stale = self.cell.look_at(|record, epoch| {
-            if mem::replace(&mut record.life.begun, true) && (gone || record.life.waiting && !ended) {
-                return Some(self.renew(record, epoch));
-            }
-            None
-        });
-        let another = stale.is_some();
-        stale.into_iter().for_each(Stale::forget);
-        if !gone {
-            self.wake_supervisor();
-            return Ok(());
-        }
-        if another {
+        if gone {
             self.mailbox.reopen();
         }
-        self.cell.look(|record| record.registration = registration);
-        let mut supervisor = Supervisor::new(self.clone());
-        let supervisor = on.spawn(async move { supervisor.run().await });
-        self.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
+        let stale = self.cell.look_at(|record, epoch| {
+            let first = !mem::replace(&mut record.life.begun, true);
+            // Whoever has ended it while it waits is heard.
+            let again = gone || record.life.waiting && !self.is_to_end(record);
+            (again && !first).then(|| self.renew(record, epoch))
+        });
+        if gone {
+            self.cell.look(|record| record.registration = registration);
+            let mut supervisor = Supervisor::new(self.clone());
+            let supervisor = on.spawn(async move { supervisor.run().await });
+            self.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
+        } else {
+            self.wake_supervisor();
+        }
+        stale.into_iter().for_each(Stale::forget);
         Ok(())
+    }
+
+    /// Whether somebody has ended a server that waits for another life.
+    pub(super) fn is_to_end(&self, record: &Record<S>) -> bool {
+        let life = &record.life;
+        life.kill || life.then == Some(Then::Nothing) || self.mailbox.closing().is_some()
     }
 
     /// Waits until the life that was begun serves.
@@ -167,6 +171,7 @@ impl<S: GenServer> Logical<S> {
     /// Tells the parent. If there is none, or none any more, there will be no other life.
     pub(super) fn report(&self, news: News) {
         if !self.lineage.report(news) {
+            self.cell.look(|record| record.life.then = Some(Then::Nothing));
             self.release();
         }
     }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::{Finale, Supervisor};
 use crate::{
@@ -38,9 +38,10 @@ impl<S: GenServer> Supervisor<S> {
             self.finish(phase, reason).await;
             return false;
         }
-        self.dismiss(&reason, true).await;
+        let tasks = self.logical.dismiss_everyone(&reason, true);
         let news = News::of(&phase).expect("it has ended");
         self.logical.pause(&told, news);
+        self.see_off(tasks).await;
         let verdict =
             |this: &mut Self, _: &mut Task<'_>| this.logical.verdict().map_or(Poll::Pending, Poll::Ready);
         match self.attend(None, verdict).await {
@@ -55,7 +56,8 @@ impl<S: GenServer> Supervisor<S> {
     /// SH2: the worker is gone; now the callers, the name, the listeners, and then this task.
     async fn finish(&mut self, phase: Phase, reason: ExitReason) {
         self.end = Some(phase.clone());
-        self.dismiss(&reason, false).await;
+        let tasks = self.logical.dismiss_everyone(&reason, false);
+        self.see_off(tasks).await;
         if !self.logical.announce_end(&reason) {
             // The last keeper died before there was an end to tell.
             self.start_keeper();
@@ -65,9 +67,8 @@ impl<S: GenServer> Supervisor<S> {
         self.over(phase);
     }
 
-    /// Answers everyone, and waits for the server's own tasks.
-    async fn dismiss(&mut self, reason: &ExitReason, comes_back: bool) {
-        let tasks = self.logical.dismiss_everyone(reason, comes_back);
+    /// Waits for the server's own tasks to be gone.
+    async fn see_off(&mut self, tasks: Vec<JoinHandle<()>>) {
         self.tasks.extend(tasks);
         let grace = later(self.logical.options.kill_grace);
         self.attend(grace, Self::poll_tasks).await;

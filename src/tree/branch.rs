@@ -231,6 +231,16 @@ impl Branch {
         })
     }
 
+    /// A child that was seated is begun.
+    pub(crate) fn begun(&self, seat: u64) {
+        self.look(|roster| {
+            if let Some(stage @ Stage::Seated) = roster.children.get_mut(seat).map(|entry| &mut entry.stage) {
+                *stage = Stage::Starting;
+            }
+        });
+        self.ring();
+    }
+
     /// Forgets a child. It reports to nobody any more.
     pub(crate) fn forget(&self, seat: u64) {
         if let Some(entry) = self.look(|roster| roster.children.remove(seat)) {

@@ -193,7 +193,7 @@ impl DynamicSupervisorRef {
         let child = spec.plant(care.restart != RestartPolicy::Temporary).map_err(ChildError::Start)?;
         let id = id.unwrap_or_else(|| child.id.to_string());
         let mut entry = Entry::new(id.into(), child.clone(), care, false);
-        (entry.stage, entry.busy) = (Stage::Starting, true);
+        (entry.stage, entry.busy) = (Stage::Seated, true);
         let (seat, on) = branch.look(|roster| {
             let on = roster.runtime().filter(|_| !roster.is_closing()).ok_or(ChildError::NoProc)?;
             if roster.children.len() >= branch.rules.max_children {
@@ -203,7 +203,9 @@ impl DynamicSupervisorRef {
         })?;
         let starting = Starting { branch, seat, child: &*child };
         child.lineage.set(Some(branch.seat(seat, false)));
-        let served = match Logical::begin(&child, &on) {
+        let begun = Logical::begin(&child, &on);
+        branch.begun(seat);
+        let served = match begun {
             Ok(()) => child.served().await,
             Err(error) => Err(error),
         };

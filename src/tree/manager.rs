@@ -168,7 +168,7 @@ impl Manager {
         };
         let Some((reaction, reason)) = self.branch.look(decide) else { return Ok(()) };
         match reaction {
-            Reaction::Restart => return self.schedule(seat, &reason),
+            Reaction::Restart => return self.schedule(seat, &reason).map(|_| ()),
             Reaction::Stay if self.branch.rules.strategy.is_some() => self.lay_down(seat),
             Reaction::Stay | Reaction::Forget => self.branch.forget(seat),
             Reaction::ShutDown => {
@@ -179,8 +179,8 @@ impl Manager {
         Ok(())
     }
 
-    /// Charges a restart, and has it done after the pause there is to be.
-    fn schedule(&mut self, seat: u64, reason: &ExitReason) -> Result<(), ExitReason> {
+    /// Charges a restart, and has it done after the pause there is to be: then.
+    fn schedule(&mut self, seat: u64, reason: &ExitReason) -> Result<Instant, ExitReason> {
         let now = Instant::now();
         let recent = match self.budget.charge(now.duration_since(self.born)) {
             Verdict::Restart { recent } => recent,
@@ -193,13 +193,17 @@ impl Manager {
         let pause = self.branch.rules.backoff.map(|backoff| backoff.pause(recent, fastrand::f64()));
         // A pause that outlasts the clock is as good as a century.
         let at = pause.map_or(Some(now), later).unwrap_or(now + CENTURY);
+        self.retry_at(at, seat);
+        Ok(at)
+    }
+
+    fn retry_at(&mut self, at: Instant, seat: u64) {
         self.branch.look(|roster| {
             if let Some(entry) = roster.children.get_mut(seat) {
                 entry.stage = Stage::Pending(at);
             }
         });
         self.retries.insert((at, seat));
-        Ok(())
     }
 
     /// The report of the crash that was one too many.

@@ -45,6 +45,8 @@ pub(crate) struct Entry {
 /// How a child stands, as far as its supervisor has heard.
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {
+    /// It has its place, and is about to be begun.
+    Seated,
     Starting,
     Up,
     /// It has ended; nothing was done about it yet.
@@ -63,7 +65,7 @@ impl Entry {
 
     pub(crate) fn status(&self) -> Status {
         let to_be_restarted = match &self.stage {
-            Stage::Starting => self.restarts > 0,
+            Stage::Seated | Stage::Starting => self.restarts > 0,
             Stage::Up => return self.child.status(),
             Stage::Ended(reason) => self.care.restart.restarts(reason),
             Stage::Failed(_) | Stage::Pending(_) => true,
@@ -71,7 +73,7 @@ impl Entry {
         };
         match self.stage {
             _ if to_be_restarted => Status::Restarting,
-            Stage::Starting => Status::Starting,
+            Stage::Seated | Stage::Starting => Status::Starting,
             _ => Status::Terminated,
         }
     }

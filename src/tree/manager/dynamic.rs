@@ -53,11 +53,17 @@ impl Manager {
 
     /// Stops all children at the same time.
     async fn stop_together(&mut self, reason: &ExitReason) {
-        let children: Vec<_> = self.branch.look(|roster| {
-            // Nobody comes in any more.
+        // Nobody comes in any more, and whoever is in has begun.
+        self.branch.look(|roster| {
             roster.stop.get_or_insert_with(|| reason.clone());
-            roster.children.iter().map(|(_, entry)| entry.child.clone()).collect()
         });
+        let branch = self.branch.clone();
+        let children: Vec<_> = self
+            .wait(branch.until(|roster| {
+                let seated = roster.children.iter().any(|(_, entry)| matches!(entry.stage, Stage::Seated));
+                (!seated).then(|| roster.children.iter().map(|(_, entry)| entry.child.clone()).collect())
+            }))
+            .await;
         children.iter().for_each(|child| child.shut_down(Then::Nothing));
         for child in &children {
             self.wait(child.gone()).await;

@@ -16,6 +16,13 @@ use crate::{
     },
 };
 
+/// A child that did not start, and those that were to be started after it.
+struct Failure {
+    child: u64,
+    error: StartError,
+    rest: Vec<u64>,
+}
+
 impl Manager {
     pub(super) async fn look_after_ordered(&mut self, strategy: Strategy) -> End {
         if let Err(error) = self.start_founders().await {
@@ -86,8 +93,10 @@ impl Manager {
         if self.wait(child.started()).await {
             return Ok(());
         }
-        self.branch.look(|roster| match roster.children.get_mut(seat).map(|entry| &mut entry.stage) {
+        self.branch.look(|roster| match roster.children.get(seat).map(|entry| &entry.stage) {
             Some(Stage::Failed(error)) => Err(error.clone()),
+            // It served, or was ended by somebody else: that is news like any other.
+            Some(Stage::Ended(_)) => Ok(()),
             _ => Err(cut_short("it ended before it served")),
         })
     }
@@ -152,16 +161,20 @@ impl Manager {
         let Some((seats, steps)) = planned else { return Ok(()) };
         let done = self.take(&steps, &seats).await;
         let scheduled = match done {
-            Err((failed, error)) if !self.is_closing() => self.schedule(failed, &reason_of(&error)),
+            Err(Failure { child, error, rest }) if !self.is_closing() => {
+                let at = self.schedule(child, &reason_of(&error));
+                // They are restarted with it; or for themselves, should it be gone by then.
+                at.map(|at| rest.into_iter().for_each(|seat| self.retry_at(at, seat)))
+            }
             _ => Ok(()),
         };
         self.leave(&seats);
         scheduled
     }
 
-    /// Takes one step after the other. `Err`: the child that failed to start.
-    async fn take(&mut self, steps: &[Step], seats: &[u64]) -> Result<(), (u64, StartError)> {
-        for step in steps {
+    /// Takes one step after the other.
+    async fn take(&mut self, steps: &[Step], seats: &[u64]) -> Result<(), Failure> {
+        for (taken, step) in steps.iter().enumerate() {
             match *step {
                 Step::Stop(place) => self.stop(seats[place], Then::Another).await,
                 Step::Dismiss(place) => {
@@ -177,7 +190,13 @@ impl Manager {
                             }
                         }),
                         Err(StartError::Ignored) => self.ignored(seat),
-                        Err(error) => return Err((seat, error)),
+                        Err(error) => {
+                            let rest = steps[taken + 1..].iter().filter_map(|step| match *step {
+                                Step::Start(place) => Some(seats[place]),
+                                Step::Stop(_) | Step::Dismiss(_) => None,
+                            });
+                            return Err(Failure { child: seat, error, rest: rest.collect() });
+                        }
                     }
                 }
             }
