@@ -157,7 +157,8 @@ pub enum SysError {
     Crashed(CrashReport),
 }
 
-/// Why a server did not start. Nothing of it is left, its name is free.
+/// Why a server did not start: nothing of it is left, its name is free. Or why it was not
+/// [given a name](crate::Registry::register).
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum StartError {
@@ -173,8 +174,9 @@ pub enum StartError {
     /// `init` returned [`Next::Ignore`](crate::Next::Ignore): not started, on purpose.
     #[error("init asked to be ignored")]
     Ignored,
-    /// The server it was to be [linked](crate::ServerSpec::start_link) to is over. No task was spawned.
-    #[error("its owner is over")]
+    /// The server it was to be [linked](crate::ServerSpec::start_link) to is over: no task was spawned. Or the server that was to
+    /// be [given a name](crate::Registry::register) is: the name is free.
+    #[error("the server it was to belong to is over")]
     OwnerGone,
     /// The configuration makes no sense; the text says which part. No task was spawned.
     #[error("bad configuration: {0}")]

@@ -16,6 +16,7 @@ use crate::{
     name::ServerId,
     notice::{Notice, Source},
     peer::{Peer, Tie, Watcher},
+    registry::Places,
     request::Request,
     task::{Running, TaskRef},
     timers::Timers,
@@ -33,6 +34,8 @@ pub(crate) struct Extras<S: GenServer> {
     /// Who monitors it.
     pub(crate) watchers: HashMap<MonitorRef, Watcher>,
     pub(crate) ties: HashMap<ServerId, (Weak<dyn Peer>, Tie)>,
+    /// The names it was given, and the groups it is in.
+    pub(crate) places: Places,
     /// What is asked of the worker itself.
     pub(crate) requests: VecDeque<Request<S>>,
     /// Messages whose callback crashed and that are run again before any other.
@@ -53,6 +56,7 @@ impl<S: GenServer> Default for Extras<S> {
             monitors: HashMap::new(),
             watchers: HashMap::new(),
             ties: HashMap::new(),
+            places: Places::default(),
             requests: VecDeque::new(),
             again: VecDeque::new(),
             copy: None,
@@ -63,6 +67,7 @@ impl<S: GenServer> Default for Extras<S> {
 
 /// What a server has going, and lets go of when it ends.
 pub(crate) struct Own<S: GenServer> {
+    places: Places,
     timers: Timers<S::Info>,
     tasks: HashMap<TaskRef, Running>,
     leaving: Vec<JoinHandle<()>>,
@@ -74,7 +79,8 @@ pub(crate) struct Own<S: GenServer> {
 impl<S: GenServer> Own<S> {
     /// Gives back the messages that are not run again now, and the tasks, which are on their way out.
     pub(crate) fn end(self) -> (VecDeque<Again<S>>, Vec<JoinHandle<()>>) {
-        let Self { timers, tasks, leaving, monitors, requests, again } = self;
+        let Self { places, timers, tasks, leaving, monitors, requests, again } = self;
+        drop(places);
         drop_each(requests);
         drop_each(timers.into_timers());
         let tasks: Vec<_> = tasks.into_values().filter_map(|running| running.handle).chain(leaving).collect();
@@ -92,6 +98,7 @@ impl<S: GenServer> Extras<S> {
     /// Takes out what ends with the server; those who are to be told of its end stay.
     pub(crate) fn own(&mut self) -> Own<S> {
         Own {
+            places: mem::take(&mut self.places),
             timers: mem::take(&mut self.timers),
             tasks: mem::take(&mut self.tasks),
             leaving: mem::take(&mut self.leaving),

@@ -164,7 +164,7 @@ pub use crate::{
     plan::{AutoShutdown, RestartPolicy, Strategy},
     preserve::{Kept, Preserve, Snapshot, StateMut},
     recipient::Recipient,
-    registry::Registry,
+    registry::{KeyedRegistry, NameEvent, NameEvents, Registry},
     reply::Reply,
     requests::{MultiCall, Requests, multi_call},
     restart::Backoff,

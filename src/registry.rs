@@ -1,14 +1,27 @@
 //! Names: which logical server answers to which.
+//!
+//! From the bottom up: [`key`] is a user's key, [`table`] is what stands in a registry, [`roll`] is a table under its lock,
+//! and this module and [`keyed`] are the two kinds of registry that there are.
+
+mod key;
+mod keyed;
+mod places;
+mod roll;
+mod table;
+mod value;
+mod watch;
 
 use std::{
-    any::Any,
-    collections::{HashMap, hash_map::Entry},
     fmt,
     sync::{Arc, LazyLock, Weak},
 };
 
-use parking_lot::Mutex;
-
+pub(crate) use self::places::Places;
+use self::{key::Key, roll::Roll};
+pub use self::{
+    keyed::KeyedRegistry,
+    watch::{NameEvent, NameEvents},
+};
 use crate::{
     error::{StartError, WhereisError},
     gen_server::GenServer,
@@ -17,10 +30,16 @@ use crate::{
     server_ref::ServerRef,
 };
 
-/// A set of names, each of one logical server. Cheap to clone; a clone is the same registry.
+/// A set of names, each of one logical server, and of groups of servers. Cheap to clone; a clone is the same registry.
 ///
-/// A name is taken before the server's `init` runs, stays taken across crashes and restarts, and is free before
-/// [`stop`](ServerRef::stop) returns. The counterpart of Erlang's registered names and of Elixir's `Registry`.
+/// A server has at most one name of its [spec](crate::ServerSpec::name), which is taken before its `init` runs, stays taken
+/// across crashes and restarts, and is free before [`stop`](ServerRef::stop) returns. It can be given any number of names
+/// besides, by [`register`](Self::register), and be in any number of [groups](Self::join): these end with it, before `stop`
+/// returns, however it ends. All of it belongs to the logical server: no crash that it survives changes anything.
+///
+/// Of those who race for a name exactly one gets it. Lookups disturb neither each other nor the servers. The counterpart of
+/// Erlang's registered names, of `pg`, and of Elixir's `Registry`; where names are to be something else than texts, or to
+/// have values, use a [`KeyedRegistry`].
 ///
 /// # Examples
 ///
@@ -43,20 +62,15 @@ use crate::{
 /// assert_eq!(names.whereis::<Clock>("clock").unwrap_err(), WhereisError::NotFound);
 /// # }
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Registry {
-    names: Arc<Mutex<HashMap<Arc<str>, Named>>>,
-}
-
-struct Named {
-    id: ServerId,
-    server: Weak<dyn Any + Send + Sync>,
+    roll: Arc<Roll<str, ()>>,
 }
 
 impl Registry {
     /// A registry of its own.
     pub fn new() -> Self {
-        Self::default()
+        Self { roll: Arc::new(Roll::new()) }
     }
 
     /// The one of the process, which [`ServerSpec::name`](crate::ServerSpec::name) uses.
@@ -65,22 +79,60 @@ impl Registry {
         GLOBAL.clone()
     }
 
+    // ---- names
+
     /// The server of that name.
     ///
     /// # Errors
     ///
     /// [`WhereisError::NotFound`] if no living server has the name, [`WhereisError::TypeMismatch`] if it is of another type.
     pub fn whereis<S: GenServer>(&self, name: &str) -> Result<ServerRef<S>, WhereisError> {
-        let server = self.names.lock().get(name).and_then(|named| named.server.upgrade());
-        let server = server.ok_or(WhereisError::NotFound)?;
-        let logical = server.downcast::<Logical<S>>().map_err(|_| WhereisError::TypeMismatch)?;
-        let server = ServerRef::new(logical);
-        if server.is_alive() { Ok(server) } else { Err(WhereisError::NotFound) }
+        self.roll.whereis(name)
     }
 
     /// All names that are taken, in no order.
     pub fn names(&self) -> Vec<String> {
-        self.names.lock().keys().map(ToString::to_string).collect()
+        self.roll.names()
+    }
+
+    /// Gives a running server another name. It has it until it ends, or until it is [taken away](Self::unregister).
+    ///
+    /// It has it at once, also where a callback does this and crashes afterwards: only what is asked of a
+    /// [`Context`](crate::Context) waits for the commit. The counterpart of `Process.register`, except that a server may have
+    /// any number of names.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`] with the server that has the name, which may be the same one;
+    /// [`StartError::OwnerGone`] if the server is over, or as good as.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{GenServer, Never, Registry, ServerSpec, StartError};
+    /// # #[derive(Clone)] struct Clock;
+    /// # impl GenServer for Clock { type State = u8; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let names = Registry::new();
+    /// let old = ServerSpec::new(Clock, 0).start().await.unwrap();
+    /// let new = ServerSpec::new(Clock, 0).start().await.unwrap();
+    /// names.register("clock", &old).unwrap();
+    /// let taken = names.register("clock", &new);
+    /// assert!(matches!(taken, Err(StartError::AlreadyStarted(id)) if id == old.id()));
+    ///
+    /// old.stop().await.unwrap();
+    /// names.register("clock", &new).unwrap();
+    /// assert_eq!(names.whereis::<Clock>("clock").unwrap().id(), new.id());
+    /// # }
+    /// ```
+    pub fn register<S: GenServer>(&self, name: &str, server: &ServerRef<S>) -> Result<(), StartError> {
+        self.roll.register(name.into(), server, ())
+    }
+
+    /// Takes a name away that was given by [`register`](Self::register). `false`: nobody has it, or it is the name that a
+    /// server was started with, which it keeps for life.
+    pub fn unregister(&self, name: &str) -> bool {
+        self.roll.unregister(name).is_some()
     }
 
     /// Casts `message` to every server of type `S` that has one of these names, and tells how many got it. The others are
@@ -94,44 +146,118 @@ impl Registry {
         servers.filter(|server| server.try_cast(message.clone()).is_ok()).count()
     }
 
+    // ---- groups
+
+    /// Puts a server into a group, where it stays until it ends or [leaves](Self::leave). One that is in it already stays where
+    /// it is, and one that is over, or as good as, is not taken in.
+    ///
+    /// A group is there as long as somebody is in it; groups and names are called what they are independently of each other.
+    /// The counterpart of `pg:join`, and of a `Registry` with duplicate keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, GenServer, Never, Next, Outcome, Registry, ServerSpec, StateMut};
+    /// # #[derive(Clone)] struct Reader;
+    /// # impl GenServer for Reader {
+    /// #     type State = Vec<&'static str>; type Call = Never; type Cast = &'static str; type Info = Never; type Continue = Never;
+    /// #     async fn handle_cast(&mut self, news: &'static str, mut read: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         read.push(news); Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let names = Registry::new();
+    /// let mut readers = Vec::new();
+    /// for _ in 0..3 {
+    ///     let reader = ServerSpec::new(Reader, vec![]).start().await.unwrap();
+    ///     names.join("weather", &reader);
+    ///     readers.push(reader);
+    /// }
+    /// readers[0].stop().await.unwrap();
+    /// assert_eq!(names.broadcast::<Reader>("weather", "rain"), 2);
+    /// assert_eq!(readers[2].stop().await.unwrap().state[..], ["rain"]);
+    /// # }
+    /// ```
+    pub fn join<S: GenServer>(&self, group: &str, server: &ServerRef<S>) {
+        self.roll.join(group.into(), server);
+    }
+
+    /// Takes a server out of a group. `false`: it is not in it.
+    pub fn leave<S: GenServer>(&self, group: &str, server: &ServerRef<S>) -> bool {
+        self.roll.leave(group, server.id())
+    }
+
+    /// The members of a group that are of type `S`, in the order in which they joined.
+    pub fn members<S: GenServer>(&self, group: &str) -> Vec<ServerRef<S>> {
+        self.roll.members(group)
+    }
+
+    /// All groups that somebody is in, in no order.
+    pub fn groups(&self) -> Vec<String> {
+        self.roll.groups()
+    }
+
+    /// Casts `message` to every member of a group that is of type `S`, in the order in which they joined, and tells how many
+    /// got it. Members without room in their mailbox are skipped. Never waits. The counterpart of `Registry.dispatch`.
+    pub fn broadcast<S: GenServer>(&self, group: &str, message: S::Cast) -> usize
+    where
+        S::Cast: Clone,
+    {
+        self.roll.broadcast::<S>(group, message)
+    }
+
+    // ---- watching
+
+    /// The changes from now on: names that come and go, servers that join and leave. In exactly the order in which they
+    /// happen.
+    ///
+    /// Who wants to know what there was before asks for it afterwards, and finds no gap between the two. A name of a spec is
+    /// told once it leads to its server, which is before `init` runs.
+    pub fn watch(&self) -> NameEvents {
+        self.roll.watch()
+    }
+
+    // ---- the names that servers are started with
+
     /// Takes a name for a server that is being made.
     pub(crate) fn reserve(&self, name: &Arc<str>, id: ServerId) -> Result<Registration, StartError> {
-        match self.names.lock().entry(name.clone()) {
-            Entry::Occupied(taken) => Err(StartError::AlreadyStarted(taken.get().id)),
-            Entry::Vacant(free) => {
-                free.insert(Named { id, server: Weak::<()>::new() });
-                Ok(Registration { registry: self.clone(), name: name.clone() })
-            }
-        }
+        let name = self.roll.reserve(name.clone(), id)?;
+        Ok(Registration { roll: Arc::downgrade(&self.roll), name })
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("names", &self.names.lock().len()).finish()
+        self.roll.debug("Registry", f)
     }
 }
 
-/// A name that is taken; free again when this is dropped.
+/// A name that is taken; free again when this is dropped, which must not be while a record is locked.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    registry: Registry,
-    name: Arc<str>,
+    roll: Weak<Roll<str, ()>>,
+    name: Key<str>,
 }
 
 impl Registration {
     /// Makes the name lead to its server.
     pub(crate) fn points_to<S: GenServer>(&self, logical: &Arc<Logical<S>>) {
-        let server: Weak<Logical<S>> = Arc::downgrade(logical);
-        if let Some(named) = self.registry.names.lock().get_mut(&self.name) {
-            named.server = server;
+        if let Some(roll) = self.roll.upgrade() {
+            roll.lead(&self.name, logical);
         }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let named = self.registry.names.lock().remove(&self.name);
-        drop(named);
+        if let Some(roll) = self.roll.upgrade() {
+            roll.free(&self.name);
+        }
     }
 }
