@@ -18,6 +18,7 @@ mod links;
 mod listener;
 mod mailbox;
 mod redelivery;
+mod registry;
 mod regressions;
 mod reply;
 mod requests;
