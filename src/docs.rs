@@ -8,6 +8,7 @@
 //! | [`continues_and_timeouts`] | what comes right after a callback, and what comes if nothing does | `{:continue, _}`, timeouts |
 //! | [`tasks_and_streams`] | work beside the server, and items that arrive | `Task.Supervisor`, `GenStage` |
 //! | [`monitors_and_links`] | to be told of an end, to end together, to follow incarnations | `Process.monitor`, `Process.link` |
+//! | [`names`] | to find servers: names, groups, keys with values, who comes and goes | `Process.register`, `Registry`, `:pg` |
 //! | [`mailboxes`] | bounds, what gives way, warnings, dead letters | none |
 //! | [`deadlocks`] | servers that wait for each other | none: a timeout |
 //! | [`sys`] | to look into a server, and to change it while it runs | `:sys` |
@@ -36,6 +37,9 @@ pub mod tasks_and_streams {}
 
 #[doc = include_str!("docs/monitors_and_links.md")]
 pub mod monitors_and_links {}
+
+#[doc = include_str!("docs/names.md")]
+pub mod names {}
 
 #[doc = include_str!("docs/mailboxes.md")]
 pub mod mailboxes {}
