@@ -7,11 +7,13 @@
 mod branch;
 mod child;
 mod child_spec;
+mod children;
 mod dynamic;
 mod handle;
 mod manager;
 mod partition;
 mod roster;
+mod rules;
 mod supervisor;
 mod task;
 mod transfer;
@@ -19,7 +21,7 @@ mod view;
 
 pub(crate) use self::{
     child::{Child, Lineage, News, Until},
-    roster::Care,
+    children::Care,
 };
 pub use self::{
     child_spec::ChildSpec,

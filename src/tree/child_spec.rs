@@ -4,7 +4,7 @@ use std::{any::type_name, fmt, sync::Arc};
 
 use super::{
     child::Child,
-    roster::{Care, Entry},
+    children::{Care, Entry},
     task::TaskChild,
 };
 use crate::{

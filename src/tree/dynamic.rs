@@ -3,11 +3,12 @@
 use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 use super::{
-    branch::{Branch, Rules},
+    branch::Branch,
     child::Child,
     child_spec::{ChildSpec, Seed, within},
+    children::{Care, Entry, Stage},
     handle::{ChildCount, ChildInfo, SupervisorGuard, handle},
-    roster::{Care, Entry, Stage},
+    rules::Rules,
     supervisor::start,
     transfer::{self, Adopt},
     view::Tree,

@@ -3,9 +3,10 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
 use super::{
-    branch::{Branch, Roster},
+    branch::Branch,
     child::Child,
-    roster::Stage,
+    children::Stage,
+    roster::Roster,
     view::{ChildKind, Tree},
 };
 use crate::{
@@ -53,7 +54,7 @@ impl Branch {
     pub(super) fn infos(&self) -> Vec<ChildInfo> {
         let entries: Vec<_> =
             self.look(|roster| roster.children.iter().map(|(_, entry)| entry.clone()).collect());
-        let info = |entry: &super::roster::Entry| ChildInfo {
+        let info = |entry: &super::children::Entry| ChildInfo {
             id: entry.id.to_string(),
             server: entry.child.server(),
             kind: entry.child.kind(),

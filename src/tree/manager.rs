@@ -19,8 +19,9 @@ use std::{
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    branch::{Branch, Event, Order, Roster},
-    roster::Stage,
+    branch::Branch,
+    children::Stage,
+    roster::{Event, Order, Roster},
 };
 use crate::{
     alarm::Alarm,

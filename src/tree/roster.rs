@@ -1,164 +1,115 @@
-//! The children of a supervisor: who they are, in which order they were started, and how each of them stands.
+//! What stands under the lock of a supervisor: its children, and what is to be done.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 
-use tokio::time::Instant;
+use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle, time::Instant};
 
-use super::child::{Child, News};
-use crate::{
-    error::StartError,
-    exit::ExitReason,
-    name::ServerId,
-    plan::{Member, RestartPolicy},
-    server_ref::Status,
-    spec::Shutdown,
-};
+use super::children::{Children, Entry, Stage};
+use crate::{error::ChildError, exit::ExitReason, name::ServerId, record::Phase, server_ref::Status};
 
-/// What a parent has to know of a child to look after it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Care {
-    pub(crate) restart: RestartPolicy,
-    pub(crate) shutdown: Shutdown,
-    pub(crate) significant: bool,
+pub(crate) struct Roster {
+    pub(crate) phase: Phase,
+    pub(super) begun: bool,
+    pub(crate) children: Children,
+    /// The children that every life begins with.
+    pub(super) founders: Vec<Entry>,
+    /// What the manager is to look at, in order.
+    pub(crate) events: VecDeque<Event>,
+    /// It is to end with this reason.
+    pub(crate) stop: Option<ExitReason>,
+    /// It is to end at once.
+    pub(crate) kill: bool,
+    pub(crate) kill_at: Option<Instant>,
+    pub(crate) manager: Option<Waker>,
+    pub(super) on: Option<Handle>,
+    pub(super) since: Instant,
+    /// How many lives of it are over, and how the last one ended.
+    pub(crate) lives: u64,
+    pub(crate) last_end: Option<ExitReason>,
+    /// Its task, which only a fault on purpose aborts.
+    #[cfg_attr(not(feature = "chaos"), allow(dead_code, reason = "read by `chaos` only"))]
+    pub(super) task: Option<AbortHandle>,
 }
 
-/// One child of a supervisor.
-#[derive(Clone)]
-pub(crate) struct Entry {
-    pub(crate) id: Arc<str>,
-    pub(crate) child: Arc<dyn Child>,
-    pub(crate) care: Care,
-    /// Whether it is there again when the supervisor is restarted.
-    pub(crate) founder: bool,
-    /// How often this supervisor has restarted it.
-    pub(crate) restarts: u64,
-    pub(crate) stage: Stage,
-    /// Somebody is starting or stopping it, and sees to its news.
-    pub(crate) busy: bool,
-    /// It is forgotten once it has ended.
-    pub(crate) leaving: bool,
+/// What a manager looks at.
+pub(crate) enum Event {
+    /// There is news of a child.
+    News(u64),
+    Order(Order),
 }
 
-/// How a child stands, as far as its supervisor has heard.
-#[derive(Debug, Clone)]
-pub(crate) enum Stage {
-    /// It has its place, and is about to be begun.
-    Seated,
-    Starting,
-    Up,
-    /// It has ended; nothing was done about it yet.
-    Ended(ExitReason),
-    /// It did not come to serve; nothing was done about it yet.
-    Failed(StartError),
-    /// It is to be restarted at that time.
-    Pending(Instant),
-    Down,
+/// What is asked of the manager of an ordered supervisor.
+pub(crate) enum Order {
+    Start(Box<Entry>, oneshot::Sender<Result<(), ChildError>>),
+    Terminate(Arc<str>, oneshot::Sender<Result<(), ChildError>>),
+    Restart(Arc<str>, oneshot::Sender<Result<(), ChildError>>),
+    Delete(Arc<str>, oneshot::Sender<Result<(), ChildError>>),
 }
 
-impl Entry {
-    pub(crate) fn new(id: Arc<str>, child: Arc<dyn Child>, care: Care, founder: bool) -> Self {
-        Self { id, child, care, founder, restarts: 0, stage: Stage::Down, busy: false, leaving: false }
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        let to_be_restarted = match &self.stage {
-            Stage::Seated | Stage::Starting => self.restarts > 0,
-            Stage::Up => return self.child.status(),
-            Stage::Ended(reason) => self.care.restart.restarts(reason),
-            Stage::Failed(_) | Stage::Pending(_) => true,
-            Stage::Down => return Status::Terminated,
-        };
-        match self.stage {
-            _ if to_be_restarted => Status::Restarting,
-            Stage::Seated | Stage::Starting => Status::Starting,
-            _ => Status::Terminated,
+impl Roster {
+    pub(super) fn new(founders: Vec<Entry>) -> Self {
+        Self {
+            phase: Phase::Starting,
+            begun: false,
+            children: Children::default(),
+            founders,
+            events: VecDeque::new(),
+            stop: None,
+            kill: false,
+            kill_at: None,
+            manager: None,
+            on: None,
+            since: Instant::now(),
+            lives: 0,
+            last_end: None,
+            task: None,
         }
     }
 
-    /// Whether it runs, or is about to.
-    pub(crate) fn is_up(&self) -> bool {
-        !matches!(self.stage, Stage::Down | Stage::Ended(_) | Stage::Failed(_))
+    /// Whether it takes no new children any more.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.stop.is_some() || self.kill || self.phase.reason().is_some()
     }
 
-    pub(crate) fn member(&self) -> Member {
-        let Care { restart, significant, .. } = self.care;
-        Member { restart, significant, up: self.is_up() }
-    }
-
-    /// Whether it is to be restarted at that time, and not at another one.
-    pub(crate) fn is_due(&self, at: Instant) -> bool {
-        matches!(self.stage, Stage::Pending(due) if due == at)
-    }
-
-    /// Whether there is something to be done about it that nobody does yet.
-    pub(crate) fn is_news(&self) -> bool {
-        !self.busy && matches!(self.stage, Stage::Ended(_) | Stage::Failed(_))
-    }
-}
-
-impl From<News> for Stage {
-    fn from(news: News) -> Self {
-        match news {
-            News::Up => Self::Up,
-            News::Ended(reason) => Self::Ended(reason),
-            News::Failed(error) => Self::Failed(error),
+    /// Nobody sees to the news of that child any more but the manager.
+    pub(crate) fn leave_to_manager(&mut self, seat: u64) {
+        let Some(entry) = self.children.get_mut(seat) else { return };
+        entry.busy = false;
+        if entry.is_news() {
+            self.events.push_back(Event::News(seat));
         }
     }
-}
 
-/// The children in the order in which they came. Each has a number that is never used again.
-#[derive(Default)]
-pub(crate) struct Children {
-    seats: BTreeMap<u64, Entry>,
-    by_server: HashMap<ServerId, u64>,
-    came: u64,
-}
-
-impl Children {
-    pub(crate) fn insert(&mut self, entry: Entry) -> u64 {
-        self.came += 1;
-        self.by_server.insert(entry.child.server(), self.came);
-        self.seats.insert(self.came, entry);
-        self.came
+    pub(crate) fn is_alive(&self) -> bool {
+        self.phase.reason().is_none()
     }
 
-    pub(crate) fn remove(&mut self, seat: u64) -> Option<Entry> {
-        let entry = self.seats.remove(&seat)?;
-        self.by_server.remove(&entry.child.server());
-        Some(entry)
+    /// Where its children run, once it runs itself.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.on.clone()
     }
 
-    pub(crate) fn get(&self, seat: u64) -> Option<&Entry> {
-        self.seats.get(&seat)
+    /// Refuses an id that is taken.
+    pub(crate) fn vacant(&self, id: &str) -> Result<(), ChildError> {
+        match self.children.named(id).and_then(|seat| self.children.get(seat)) {
+            None => Ok(()),
+            Some(entry) if matches!(entry.stage, Stage::Down) => Err(ChildError::AlreadyPresent),
+            Some(_) => Err(ChildError::AlreadyStarted),
+        }
     }
 
-    pub(crate) fn get_mut(&mut self, seat: u64) -> Option<&mut Entry> {
-        self.seats.get_mut(&seat)
+    /// A child is no founder any more: it is under another supervisor.
+    pub(crate) fn strike(&mut self, server: ServerId) -> Option<Entry> {
+        let place = self.founders.iter().position(|founder| founder.child.server() == server)?;
+        Some(self.founders.remove(place))
     }
 
-    pub(crate) fn seat_of(&self, server: ServerId) -> Option<u64> {
-        self.by_server.get(&server).copied()
-    }
-
-    pub(crate) fn named(&self, id: &str) -> Option<u64> {
-        self.iter().find(|(_, entry)| &*entry.id == id).map(|(seat, _)| seat)
-    }
-
-    /// In the order in which they came.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
-        self.seats.iter().map(|(seat, entry)| (*seat, entry))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.seats.len()
-    }
-
-    /// Takes all of them out. The numbers go on.
-    pub(crate) fn drain(&mut self) -> Vec<Entry> {
-        self.by_server.clear();
-        std::mem::take(&mut self.seats).into_values().collect()
+    pub(super) fn status(&self) -> Status {
+        match self.phase {
+            Phase::Starting => Status::Starting,
+            Phase::Running => Status::Running,
+            Phase::Restarting => Status::Restarting,
+            Phase::Failed(_) | Phase::Terminated(_) => Status::Terminated,
+        }
     }
 }

@@ -5,13 +5,15 @@ use std::{collections::HashSet, fmt, panic::Location, sync::Arc, time::Duration}
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
-    branch::{Branch, Event, Order, Rules},
+    branch::Branch,
     child::Child,
     child_spec::{ChildSpec, Seed, within},
+    children::Care,
     dynamic::DynamicSupervisorRef,
     handle::{ChildCount, ChildInfo, SupervisorGuard, handle},
     partition::PartitionSupervisorRef,
-    roster::Care,
+    roster::{Event, Order, Roster},
+    rules::Rules,
     transfer::{self, Adopt},
     view::Tree,
 };
@@ -206,7 +208,7 @@ pub(super) async fn start(
     let abandoned = KillOnDrop(&branch);
     branch.clone().begin(&Handle::current())?;
     if !branch.started().await {
-        let failed = |roster: &mut super::branch::Roster| match &roster.phase {
+        let failed = |roster: &mut Roster| match &roster.phase {
             Phase::Failed(error) => Some(error.clone()),
             _ => None,
         };
@@ -224,22 +226,6 @@ struct KillOnDrop<'a>(&'a Branch);
 impl Drop for KillOnDrop<'_> {
     fn drop(&mut self) {
         self.0.kill();
-    }
-}
-
-impl Rules {
-    /// Refuses what makes no sense.
-    pub(super) fn check(&self) -> Result<(), StartError> {
-        let Self { strategy: _, auto_shutdown: _, max_children: _, max_restarts: _, within, backoff } = self;
-        if within.is_zero() {
-            return Err(StartError::Config(
-                "the window of max_restarts is zero: no end would ever count".into(),
-            ));
-        }
-        if backoff.is_some_and(|backoff| backoff.min > backoff.max) {
-            return Err(StartError::Config("the back-off has a minimum above its maximum".into()));
-        }
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     child::{Child, Lineage, News, Until},
     child_spec::Seed,
-    roster::Care,
+    children::Care,
     view::{ChildKind, TreeNode},
 };
 use crate::{

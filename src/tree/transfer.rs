@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use tokio::time;
 
 use super::{
-    branch::{Branch, Event, Roster},
+    branch::Branch,
     child::Child,
+    children::{Entry, Stage},
     dynamic::DynamicSupervisorRef,
-    roster::{Entry, Stage},
+    roster::{Event, Roster},
     supervisor::SupervisorRef,
 };
 use crate::error::{ChildError, TransferError};

@@ -7,7 +7,7 @@ use crate::{
     contain::drop_each,
     exit::ExitReason,
     record::Then,
-    tree::{child::News, roster::Stage},
+    tree::{child::News, children::Stage},
 };
 
 impl Manager {

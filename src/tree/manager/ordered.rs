@@ -11,8 +11,8 @@ use crate::{
     plan::{self, RestartPolicy, Step, Strategy},
     record::Then,
     tree::{
-        branch::Order,
-        roster::{Entry, Stage},
+        children::{Entry, Stage},
+        roster::Order,
     },
 };
 
