@@ -63,6 +63,11 @@
 //! **supervisor** starts the next *incarnation* of the worker from what was committed last, and ends the whole when it
 //! crashes more often than its budget allows. The kept state belongs to none of the three.
 //!
+//! Servers stand in supervision trees, as in OTP: a [`Supervisor`] starts its children in order and restarts them as its
+//! [`Strategy`] has it, a [`DynamicSupervisor`] has children that come and go, a [`PartitionSupervisor`] divides keys among
+//! equal servers. They restart what has come to its *logical* end; a mere crash is the server's own affair. A [`Registry`]
+//! finds servers by name, and [`transfer`](SupervisorRef::transfer) moves one to another supervisor while it runs.
+//!
 //! # Guarantees
 //!
 //! * **Acknowledged means kept.** If a call returned `Ok`, every later incarnation starts from the state the answer was

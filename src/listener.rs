@@ -77,7 +77,8 @@ pub trait Listener<S: GenServer>: Send + Sync + 'static {
         let _ = restart;
     }
 
-    /// The server is over. Once, and last.
+    /// The server is over. Once, and last; unless its supervisor gives it another life, which begins with
+    /// [`started`](Self::started) (or, where the state is preserved, [`restarted`](Self::restarted)).
     fn terminated(&self, end: &Terminated<'_, S>) {
         let _ = end;
     }

@@ -24,6 +24,8 @@
 //! * **K12** A listener can delay or break only itself.
 //! * **K13** Every end is an answer: every pending and later operation resolves, with the reason.
 //! * **K14** The death of the supervisor task is the logical end.
+//!
+//! Where the server stands under a supervisor of a tree, all of that is said of one of its [`lives`].
 
 mod child;
 mod end;

@@ -10,7 +10,8 @@ use std::{
 
 /// The number of a logical server, unique within the process and never used again.
 ///
-/// It stays the same across crashes and restarts: it belongs to the logical server, not to one of its incarnations.
+/// It stays the same across crashes and restarts: it belongs to the logical server, not to one of its incarnations. Supervisors
+/// and the tasks under them have one, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(u64);
 

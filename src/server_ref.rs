@@ -25,7 +25,12 @@ use crate::{
     timers::{Rings, Timer, TimerRef},
 };
 
-/// A handle to a logical server. Cheap to clone; valid across all its crashes.
+/// A handle to a logical server. Cheap to clone; valid across all its crashes, and across all its lives.
+///
+/// Under a [supervisor](crate::Supervisor) a server may have another *life* after its logical end: the same server, with the
+/// same number, name and handles, but with a fresh state, unless
+/// [`preserve_on_escalation`](crate::ServerSpec::preserve_on_escalation) says otherwise. Between the two it is
+/// [restarting](Status::Restarting): what is sent meanwhile waits for the next life.
 ///
 /// Dropping all handles does not stop a server, as in OTP; [`into_guard`](Self::into_guard) gives one whose drop does.
 pub struct ServerRef<S: GenServer> {
@@ -42,7 +47,8 @@ pub enum Status {
     Running,
     /// It is [suspended](crate::Sys::suspend): no callback begins.
     Suspended,
-    /// Its worker has crashed or was killed, and the next one does not serve yet.
+    /// Its worker has crashed or was killed, and the next one does not serve yet; or it has ended, and its supervisor is about
+    /// to give it another life.
     Restarting,
     /// It is over.
     Terminated,
@@ -221,7 +227,8 @@ impl<S: GenServer> ServerRef<S> {
         self.logical.kill_worker("killed");
     }
 
-    /// Waits for the logical end. Inside a callback of the server itself it never comes.
+    /// Waits for the logical end, also for one that is followed by another life. Inside a callback of the server itself it
+    /// never comes.
     ///
     /// # Cancel safety
     ///
@@ -252,7 +259,8 @@ impl<S: GenServer> ServerRef<S> {
         Monitor::of(self.logical.clone())
     }
 
-    /// The incarnations that come after the one that there is now: one for each crash that the server survives.
+    /// The incarnations that come after the one that there is now: one for each crash that the server survives, and for each
+    /// other life that its supervisor gives it.
     pub fn incarnations(&self) -> Incarnations<S> {
         Incarnations::of(self.logical.clone())
     }
@@ -262,12 +270,14 @@ impl<S: GenServer> ServerRef<S> {
         self.logical.cell.look(|record| record.life.status())
     }
 
-    /// The number of the last incarnation that began to serve, from 1; 0 before the first.
+    /// The number of the last incarnation that began to serve, from 1; 0 before the first. It goes on counting in another
+    /// life.
     pub fn incarnation(&self) -> u64 {
         self.logical.cell.look(|record| record.life.serving)
     }
 
-    /// Waits until incarnation `n` or a later one serves, and gives its number.
+    /// Waits until incarnation `n` or a later one serves, and gives its number. A logical end that is followed by another life
+    /// is waited over.
     ///
     /// # Cancel safety
     ///
@@ -275,7 +285,7 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// # Errors
     ///
-    /// The reason of the logical end, if that comes first.
+    /// The reason of the logical end, if that comes first and its supervisor does not start it again.
     pub async fn wait_incarnation(&self, n: u64) -> Result<u64, ExitReason> {
         let reached = self.logical.until(|record| match Logical::end_of(record) {
             Some((reason, _)) => Some(Err(reason)),
