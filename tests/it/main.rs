@@ -30,3 +30,4 @@ mod sys;
 mod tasks;
 mod timeout;
 mod timers;
+mod tree;
