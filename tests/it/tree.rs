@@ -2,13 +2,29 @@
 
 mod auto_shutdown;
 mod children;
+mod drawings;
+mod dynamic;
+mod dynamic_ends;
+mod dynamic_limits;
+mod dynamic_restarts;
+mod dynamic_starts;
 mod escalation;
 mod gap;
+mod homes;
 mod nested;
+mod partition;
+mod parts;
 mod shutdown;
+mod snapshot;
 mod starting;
 mod strategies;
 mod tasks;
+mod transfer;
+mod transfer_ended;
+mod transfer_ends;
+mod transfer_kinds;
+mod transfer_races;
+mod transfer_refused;
 
 use std::{
     mem,
