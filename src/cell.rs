@@ -63,6 +63,16 @@ impl<T> Cell<T> {
         Some(f(&mut inner.record, ended))
     }
 
+    /// Ends the life of the incarnation that is alive, if any, and lets `f` at the record in the same instant in any case, with
+    /// the epoch that ended.
+    pub(crate) fn end<R>(&self, f: impl FnOnce(&mut T, Option<u64>) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let ended = inner.alive.then_some(inner.epoch);
+        inner.alive = false;
+        inner.epoch += u64::from(ended.is_some());
+        f(&mut inner.record, ended)
+    }
+
     /// Lets incarnation `epoch` at the record if it is the one alive.
     #[inline]
     pub(crate) fn enter<R>(&self, epoch: u64, f: impl FnOnce(&mut T) -> R) -> Result<R, Fenced> {

@@ -31,6 +31,7 @@ mod child;
 mod end;
 mod lives;
 mod mail;
+mod orders;
 
 pub(crate) use self::lives::Verdict;
 
@@ -41,17 +42,17 @@ use tokio::time::Instant;
 use crate::{
     bell::Bell,
     cell::Cell,
-    deadlines::{DeadlineKey, Deadlines, comes, later},
+    deadlines::{DeadlineKey, Deadlines, comes},
     debug,
     error::CallError,
-    exit::{CrashKind, CrashReport, ExitReason},
+    exit::ExitReason,
     gen_server::GenServer,
     mailbox::Mailbox,
     name::{Label, ServerId},
-    record::{Envelope, Parting, Phase, Record, fail_all},
+    record::{Envelope, Parting, Record, fail_all},
     registry::Registry,
     reply::{AnySlot, Caller, Claim},
-    spec::{Hooks, Options, Shutdown},
+    spec::{Hooks, Options},
     sync::Mutex,
     tree::{Lineage, News},
     waits::Waits,
@@ -108,73 +109,6 @@ impl<S: GenServer> Logical<S> {
     /// For logs and errors.
     pub(crate) fn label(&self) -> Label {
         Label { id: self.id, name: self.name.clone() }
-    }
-
-    // ---- from outside
-
-    /// Kills the incarnation that is alive, if any. Once this returns it can neither commit nor reply (K4).
-    pub(crate) fn kill_worker(&self, why: &str) {
-        self.end_life_if(|_| true, self.hooks.retries(), why, CallError::Crashed);
-    }
-
-    /// Ends the logical server without `terminate`.
-    pub(crate) fn kill(&self) {
-        // The order first, so that no incarnation comes to life after it, and the mailbox last: a worker that found it closed
-        // before its own end would take that for a stop in good order, and terminate.
-        self.cell.look(|record| record.life.kill = true);
-        self.end_life_if(|_| true, None, "its server was killed", |_| CallError::Stopped(ExitReason::Killed));
-        self.mailbox.close(ExitReason::Killed);
-        self.wake_supervisor();
-    }
-
-    /// Takes no messages any more; once those that are queued are handled, the server ends with `reason`.
-    pub(crate) fn stop(&self, reason: ExitReason) {
-        self.mailbox.close(reason);
-        // A suspended server handles what is queued, too, before it ends.
-        self.cell.look(|record| record.life.suspended = false);
-        self.mailbox.wake();
-        self.wake_supervisor();
-    }
-
-    /// Stops it as its owner would: within the time its `Shutdown` gives.
-    pub(crate) fn shut_down(&self, reason: ExitReason) {
-        match self.options.shutdown {
-            Shutdown::BrutalKill => return self.kill(),
-            Shutdown::Timeout(limit) => {
-                let kill_at = later(limit);
-                self.cell.look(|record| record.life.kill_at = record.life.kill_at.or(kill_at));
-            }
-            Shutdown::Infinity => {}
-        }
-        self.stop(reason);
-    }
-
-    /// Ends the first incarnation if its `init` is not done. Tells whether it did.
-    pub(crate) fn give_up_starting(&self) -> bool {
-        let starting = |record: &Record<S>| matches!(record.life.phase, Phase::Starting);
-        self.end_life_if(starting, None, "init did not finish in time", CallError::Crashed)
-    }
-
-    fn end_life_if(
-        &self,
-        may: impl FnOnce(&Record<S>) -> bool,
-        retries: Option<u32>,
-        why: &str,
-        answer: impl FnOnce(CrashReport) -> CallError,
-    ) -> bool {
-        let ended = self.cell.fence_if(may, |record, epoch| {
-            let report = CrashReport::new(CrashKind::Kill, why, record.place(epoch));
-            record.life.killed = Some(report.clone());
-            record.life.died = Some(Instant::now());
-            if let Phase::Running = record.life.phase {
-                record.life.phase = Phase::Restarting;
-            }
-            (record.leave(retries), report)
-        });
-        let Some((left, report)) = ended else { return false };
-        self.see_off(left, answer(report));
-        self.wake_supervisor();
-        true
     }
 
     /// Removes a debug hook. Tells whether there was one.

@@ -57,6 +57,20 @@ pub(crate) struct Stir {
     crossed: Option<usize>,
 }
 
+/// Who is to hear that nothing is taken in any more.
+#[must_use = "they are woken by `settle`, outside every lock (K8)"]
+pub(crate) struct Closed {
+    worker: Option<Waker>,
+    line: Vec<Option<Waker>>,
+}
+
+impl Closed {
+    pub(crate) fn settle(self) {
+        wake_quietly(self.worker);
+        self.line.into_iter().for_each(wake_quietly);
+    }
+}
+
 /// Whether messages are taken in.
 #[derive(Debug, Clone)]
 pub(crate) enum Intake {
@@ -269,17 +283,13 @@ impl<M> Mailbox<M> {
 
     /// Takes nothing in any more: what is queued will be handled, then the server ends with `reason`. The first reason
     /// stands. Whoever is in line gets the message back.
-    pub(crate) fn close(&self, reason: ExitReason) {
+    pub(crate) fn close(&self, reason: ExitReason) -> Closed {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
-            return;
+            return Closed { worker: None, line: Vec::new() };
         }
         inbox.intake = Intake::Closing(reason);
-        let worker = inbox.worker.take();
-        let line = inbox.line.dismiss();
-        drop(inbox);
-        wake_quietly(worker);
-        line.into_iter().for_each(wake_quietly);
+        Closed { worker: inbox.worker.take(), line: inbox.line.dismiss() }
     }
 
     /// The server is over: takes nothing in any more, and gives back what is queued beside the batch.

@@ -9,12 +9,15 @@ use std::{
 };
 
 use futures_util::Stream;
+use tokio::sync::oneshot;
 
 use crate::{
+    contain::catch,
     exit::ExitReason,
     gen_server::GenServer,
     logical::Logical,
     name::{ServerId, serial},
+    peer::Peer,
 };
 
 /// Names a monitor: see [`Context::monitor`](crate::Context::monitor).
@@ -48,20 +51,27 @@ pub struct Down {
 ///
 /// Dropped, it does not tell any more; nothing else happens.
 #[must_use = "it tells of the end only when awaited"]
-pub struct Monitor(Pin<Box<dyn Future<Output = Down> + Send>>);
+pub struct Monitor {
+    server: Arc<dyn Peer>,
+    name: MonitorRef,
+    down: oneshot::Receiver<Down>,
+}
 
 impl Monitor {
-    pub(crate) fn of<S: GenServer>(logical: Arc<Logical<S>>) -> Self {
-        let (id, name) = (logical.id, logical.name.clone());
-        // Looked at now: what ends after this moment has a reason to tell, however late the future is polled.
-        let (gone, end) = (logical.cell.look(Logical::end_of).is_some(), logical.end_of_this_life());
-        Self(Box::pin(async move {
-            if gone {
-                return Down { id, name, reason: ExitReason::NoProc };
+    /// Watches from now on: whatever end comes after this moment is told, however late the future is polled.
+    pub(crate) fn of(server: Arc<dyn Peer>) -> Self {
+        let (tell, down) = oneshot::channel();
+        let name = MonitorRef::next();
+        // The waker is not ours, and may panic.
+        let watcher = Box::new(move |down| {
+            if catch(|| drop(tell.send(down))).is_err() {
+                tracing::error!("a waker panicked; contained");
             }
-            let (reason, _) = logical.until(end).await;
-            Down { id, name, reason }
-        }))
+        });
+        if let Some((watcher, over)) = server.watch(name, watcher) {
+            watcher(over);
+        }
+        Self { server, name, down }
     }
 }
 
@@ -69,7 +79,18 @@ impl Future for Monitor {
     type Output = Down;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Down> {
-        self.0.as_mut().poll(cx)
+        let down = ready!(Pin::new(&mut self.down).poll(cx));
+        Poll::Ready(down.unwrap_or_else(|_| Down {
+            id: self.server.id(),
+            name: self.server.name(),
+            reason: ExitReason::NoProc,
+        }))
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.server.unwatch(self.name);
     }
 }
 

@@ -157,15 +157,11 @@ impl<'a, S: GenServer> PendingStop<'a, S> {
         if scope::is_inside(logical.id) {
             return Err(StopError::CallingSelf);
         }
-        if logical.cell.look(Logical::end_of).is_some() {
-            return Err(StopError::NoProc);
-        }
-        let end_of_this_life = logical.end_of_this_life();
-        logical.stop(reason);
+        let Some(life) = logical.stop(reason) else { return Err(StopError::NoProc) };
         // A slot that nobody answers but the deadline.
         let (_reply, _claim, mut caller) = reply::open::<()>(logical.id);
         let _deadline = timeout.and_then(|after| logical.deadline(after, &caller));
-        let mut end = pin!(logical.until(end_of_this_life));
+        let mut end = pin!(logical.until(Logical::end_of_life(life)));
         poll_fn(|cx| {
             if let Poll::Ready((reason, state)) = end.as_mut().poll(cx) {
                 return Poll::Ready(Ok(Exit { reason, state }));

@@ -234,7 +234,8 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// Safe to drop at any time.
     pub async fn stopped(&self) -> Exit<S> {
-        let (reason, state) = self.logical.until(self.logical.end_of_this_life()).await;
+        let lives = self.logical.cell.look(|record| record.life.lives);
+        let (reason, state) = self.logical.until(Logical::end_of_life(lives)).await;
         Exit { reason, state }
     }
 

@@ -47,21 +47,11 @@ impl<S: GenServer> Child for Logical<S> {
     }
 
     fn shut_down(&self, then: Then) {
-        let waiting = self.cell.look(|record| {
-            let life = &mut record.life;
-            life.then = life.then.filter(|before| *before == Then::Nothing).or(Some(then));
-            life.waiting
-        });
-        if waiting {
-            self.wake_supervisor();
-        } else {
-            Self::shut_down(self, ExitReason::Shutdown);
-        }
+        self.shut_down_and(ExitReason::Shutdown, Some(then));
     }
 
     fn kill(&self) {
-        self.cell.look(|record| record.life.then = Some(Then::Nothing));
-        Self::kill(self);
+        self.kill_and(Some(Then::Nothing));
     }
 
     fn settled(&self) -> Until<'_, ()> {

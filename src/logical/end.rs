@@ -105,11 +105,10 @@ impl<S: GenServer> Logical<S> {
         Some((reason, record.kept.clone()))
     }
 
-    /// The end of the life that there is now, or of the next one if there is none: for whoever begins to wait for it now.
-    pub(crate) fn end_of_this_life(
-        &self,
+    /// The end of a life, given how many were before it.
+    pub(crate) fn end_of_life(
+        lives: u64,
     ) -> impl FnMut(&mut Record<S>) -> Option<(ExitReason, Kept<S>)> + use<S> {
-        let lives = self.cell.look(|record| record.life.lives);
         move |record| match &record.former {
             Some(former) if record.life.lives > lives => Some(former.clone()),
             _ => Self::end_of(record),

@@ -113,7 +113,7 @@ fn a_message_is_taken_or_given_back() {
         };
         let closer = {
             let mailbox = mailbox.clone();
-            spawn(move || mailbox.close(ExitReason::Normal))
+            spawn(move || mailbox.close(ExitReason::Normal).settle())
         };
         let mut handled = Vec::new();
         let mut batch = VecDeque::new();

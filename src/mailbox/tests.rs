@@ -110,8 +110,8 @@ fn closing_lets_the_queue_drain_and_sends_the_line_away() {
     let mut batch = VecDeque::new();
     assert!(mailbox.try_push(1).is_ok());
     let mut waiting = mailbox.push(2).ok().flatten().expect("there is no room");
-    mailbox.close(ExitReason::Shutdown);
-    mailbox.close(ExitReason::Normal);
+    mailbox.close(ExitReason::Shutdown).settle();
+    mailbox.close(ExitReason::Normal).settle();
 
     let Poll::Ready(Err(dismissed)) = waiting.poll(&waker()) else { panic!("nobody is let in any more") };
     assert_eq!(dismissed.message, 2);

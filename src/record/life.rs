@@ -61,6 +61,7 @@ impl Life {
 
     pub(crate) fn status(&self) -> Status {
         match self.phase {
+            Phase::Starting if self.lives > 0 => Status::Restarting,
             Phase::Starting => Status::Starting,
             Phase::Running if self.suspended => Status::Suspended,
             Phase::Running => Status::Running,

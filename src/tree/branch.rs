@@ -98,17 +98,17 @@ impl Branch {
 
     /// Notes what a child has told. The child's lineage is locked.
     pub(crate) fn note(&self, seat: u64, founder: bool, news: News) -> Noted {
-        let ended = !matches!(news, News::Up);
         self.look(|roster| {
             let Some(entry) = roster.children.get_mut(seat) else {
                 return Noted { forgotten: !founder, entry: None, manager: None };
             };
             entry.stage = news.into();
-            let forgotten = ended && entry.leaving;
-            if entry.is_news() && !forgotten {
+            let past = entry.is_past(self.rules.strategy.is_none());
+            if entry.is_news() && !past {
                 roster.events.push_back(Event::News(seat));
             }
-            let entry = if forgotten { roster.children.remove(seat) } else { None };
+            let entry = if past { roster.children.remove(seat) } else { None };
+            let forgotten = past && !founder;
             Noted { forgotten, entry, manager: roster.manager.take() }
         })
     }

@@ -73,6 +73,8 @@ pub(crate) enum Stage {
     Ended(ExitReason),
     /// It did not come to serve; nothing was done about it yet.
     Failed(StartError),
+    /// It is down, to be started again in a moment.
+    Between,
     /// It is to be restarted at that time.
     Pending(Instant),
     Down,
@@ -85,10 +87,10 @@ impl Entry {
 
     pub(crate) fn status(&self) -> Status {
         let to_be_restarted = match &self.stage {
-            Stage::Seated | Stage::Starting => self.restarts > 0,
+            Stage::Seated | Stage::Starting => self.child.status() == Status::Restarting || self.restarts > 0,
             Stage::Up => return self.child.status(),
             Stage::Ended(reason) => self.care.restart.restarts(reason),
-            Stage::Failed(_) | Stage::Pending(_) => true,
+            Stage::Failed(_) | Stage::Between | Stage::Pending(_) => true,
             Stage::Down => return Status::Terminated,
         };
         match self.stage {
@@ -100,7 +102,19 @@ impl Entry {
 
     /// Whether it runs, or is about to.
     pub(crate) fn is_up(&self) -> bool {
-        !matches!(self.stage, Stage::Down | Stage::Ended(_) | Stage::Failed(_))
+        !matches!(self.stage, Stage::Down | Stage::Between | Stage::Ended(_) | Stage::Failed(_))
+    }
+
+    /// Whether it has ended, and there is nothing to be done about it but to forget it.
+    pub(crate) fn is_past(&self, dynamic: bool) -> bool {
+        let forgotten = dynamic || self.care.restart == RestartPolicy::Temporary;
+        match &self.stage {
+            Stage::Ended(_) | Stage::Failed(_) if self.leaving => true,
+            Stage::Ended(reason) => {
+                forgotten && !self.busy && !self.care.significant && !self.care.restart.restarts(reason)
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn member(&self) -> Member {

@@ -235,21 +235,20 @@ impl DynamicSupervisorRef {
     ///
     /// [`ChildError::NotFound`] if it has no such child (any more); [`ChildError::NoProc`] if the supervisor is over.
     pub async fn terminate_child(&self, id: ServerId) -> Result<(), ChildError> {
-        let (seat, child) = self.branch.look(|roster| {
+        let (seat, child, first) = self.branch.look(|roster| {
             if !roster.is_alive() {
                 return Err(ChildError::NoProc);
             }
             let seat = roster.children.seat_of(id).ok_or(ChildError::NotFound)?;
-            let entry =
-                roster.children.get_mut(seat).filter(|entry| !entry.leaving).ok_or(ChildError::NotFound)?;
-            entry.leaving = true;
-            Ok((seat, entry.child.clone()))
+            let entry = roster.children.get_mut(seat).ok_or(ChildError::NotFound)?;
+            let first = !std::mem::replace(&mut entry.leaving, true);
+            Ok((seat, entry.child.clone(), first))
         })?;
         child.shut_down(Then::Nothing);
         child.gone().await;
         // One that was down already has nothing to tell any more.
         self.branch.forget(seat);
-        Ok(())
+        if first { Ok(()) } else { Err(ChildError::NotFound) }
     }
 
     /// Moves a running child under another supervisor, with everything that belongs to it: nothing of it is stopped or copied, and

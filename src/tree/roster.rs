@@ -106,6 +106,7 @@ impl Roster {
 
     pub(super) fn status(&self) -> Status {
         match self.phase {
+            Phase::Starting if self.lives > 0 => Status::Restarting,
             Phase::Starting => Status::Starting,
             Phase::Running => Status::Running,
             Phase::Restarting => Status::Restarting,

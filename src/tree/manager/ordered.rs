@@ -116,7 +116,10 @@ impl Manager {
         }
         self.branch.look(|roster| {
             if let Some(entry) = roster.children.get_mut(seat) {
-                entry.stage = Stage::Down;
+                entry.stage = match then {
+                    Then::Another => Stage::Between,
+                    Then::Nothing => Stage::Down,
+                };
             }
         });
     }
@@ -144,7 +147,7 @@ impl Manager {
             if !ended.is_due(at) {
                 return None;
             }
-            ended.stage = Stage::Down;
+            ended.stage = Stage::Between;
             let (seats, members): (Vec<_>, Vec<_>) =
                 roster.children.iter().map(|(seat, entry)| (seat, entry.member())).unzip();
             let place = seats.iter().position(|&other| other == seat)?;
