@@ -50,8 +50,8 @@ impl<S: GenServer> Child for Logical<S> {
         self.shut_down_and(ExitReason::Shutdown, Some(then));
     }
 
-    fn kill(&self) {
-        self.kill_and(Some(Then::Nothing));
+    fn kill(&self, then: Then) {
+        self.kill_and(Some(then));
     }
 
     fn settled(&self) -> Until<'_, ()> {

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, time::Instant};
 use super::Logical;
 use crate::{
     contain::{drop_each, drop_quietly},
-    error::StartError,
+    error::{CallError, StartError},
     exit::ExitReason,
     feed::{Event, Nudge},
     gen_server::{GenServer, Restart},
@@ -33,12 +33,33 @@ impl<S: GenServer> Logical<S> {
     /// Whether a server that ends with this reason waits for its parent to start it again. What has never served does not.
     pub(crate) fn comes_back(&self, reason: &ExitReason) -> bool {
         let (served, then) = self.cell.look(|record| (record.life.serving > 0, record.life.then));
-        let wanted = match then {
-            Some(Then::Another) => true,
-            Some(Then::Nothing) => false,
-            None => self.options.restart.restarts(reason),
-        };
-        served && wanted && self.lineage.is_supervised()
+        served
+            && match then {
+                Some(Then::Another) => self.lineage.is_supervised(),
+                Some(Then::Nothing) => false,
+                None => self.options.restart.restarts(reason) && self.lineage.is_looked_after(),
+            }
+    }
+
+    /// A life that did not come to serve is none: nobody is told of it but the parent, and whoever waits for the next one goes on
+    /// waiting. `false` if somebody has ended it.
+    pub(crate) fn try_later(&self, news: &News) -> bool {
+        let left = self.cell.end(|record, ended| {
+            if record.life.served || self.is_to_end(record) {
+                return None;
+            }
+            record.life.phase = Phase::Restarting;
+            record.life.waiting = true;
+            let left = ended.map(|_| record.leave(None));
+            Some(left)
+        });
+        let Some(left) = left else { return false };
+        if let Some(left) = left {
+            self.see_off(left, CallError::Stopped(ExitReason::Killed));
+        }
+        self.report(news.clone());
+        self.ring();
+        true
     }
 
     /// Tells everyone of the end of a life that is to be followed by another, the parent first, and takes in messages for that.
@@ -102,6 +123,9 @@ impl<S: GenServer> Logical<S> {
             let first = !mem::replace(&mut record.life.begun, true);
             // Whoever has ended it while it waits is heard.
             let again = gone || record.life.waiting && !self.is_to_end(record);
+            if first && !record.life.kill {
+                (record.life.then, record.life.kill_at) = (None, None);
+            }
             (again && !first).then(|| self.renew(record, epoch))
         });
         if gone {

@@ -38,10 +38,12 @@ impl<S: GenServer> Supervisor<S> {
             self.finish(phase, reason).await;
             return false;
         }
-        let tasks = self.logical.dismiss_everyone(&reason, true);
         let news = News::of(&phase).expect("it has ended");
-        self.logical.pause(&told, news);
-        self.see_off(tasks).await;
+        if !self.logical.try_later(&news) {
+            let tasks = self.logical.dismiss_everyone(&reason, true);
+            self.logical.pause(&told, news);
+            self.see_off(tasks).await;
+        }
         let verdict =
             |this: &mut Self, _: &mut Task<'_>| this.logical.verdict().map_or(Poll::Pending, Poll::Ready);
         match self.attend(None, verdict).await {

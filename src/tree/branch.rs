@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     child::{Child, Lineage, News, Seat},
-    children::{Entry, Stage},
+    children::{Care, Entry, Stage},
     partition::Partitions,
     roster::{Event, Roster},
     rules::Rules,
@@ -19,6 +19,7 @@ use crate::{
     deadlines::later,
     exit::ExitReason,
     name::ServerId,
+    plan::RestartPolicy,
     record::{Phase, Then},
     spec::Shutdown,
 };
@@ -28,6 +29,7 @@ pub(crate) struct Branch {
     server: ServerId,
     pub(crate) id: Arc<str>,
     pub(crate) rules: Rules,
+    restart: RestartPolicy,
     shutdown: Shutdown,
     lineage: Lineage,
     roster: Mutex<Roster>,
@@ -42,7 +44,7 @@ impl Branch {
     pub(crate) fn new(
         id: Arc<str>,
         rules: Rules,
-        shutdown: Shutdown,
+        care: Care,
         founders: Vec<Entry>,
         partitions: Option<usize>,
     ) -> Arc<Self> {
@@ -50,7 +52,8 @@ impl Branch {
             server: ServerId::next(),
             id,
             rules,
-            shutdown,
+            restart: care.restart,
+            shutdown: care.shutdown,
             lineage: Lineage::default(),
             roster: Mutex::new(Roster::new(founders)),
             bell: Bell::new(),
@@ -102,7 +105,7 @@ impl Branch {
             let Some(entry) = roster.children.get_mut(seat) else {
                 return Noted { forgotten: !founder, entry: None, manager: None };
             };
-            entry.stage = news.into();
+            entry.hear(news);
             let past = entry.is_past(self.rules.strategy.is_none());
             if entry.is_news() && !past {
                 roster.events.push_back(Event::News(seat));
@@ -134,6 +137,7 @@ impl Branch {
             }
             entry.child.lineage().set(None);
             entry.child.release();
+            self.ring();
         }
     }
 
@@ -198,9 +202,32 @@ impl Branch {
     }
 
     pub(crate) fn kill_children(&self) {
-        let children: Vec<_> =
-            self.look(|roster| roster.children.iter().map(|(_, entry)| entry.child.clone()).collect());
-        children.iter().for_each(|child| child.kill());
+        let back = self.comes_back(&Phase::Terminated(ExitReason::Killed));
+        let children: Vec<_> = self.look(|roster| {
+            roster.children.iter().map(|(_, entry)| (entry.child.clone(), entry.after(back))).collect()
+        });
+        children.iter().for_each(|(child, then)| child.kill(*then));
+    }
+
+    /// How it is about to end, if it is.
+    pub(crate) fn end_to_come(&self) -> Option<Phase> {
+        self.look(|roster| match (&roster.phase, &roster.stop) {
+            (over, _) if over.reason().is_some() => Some(over.clone()),
+            (_, _) if roster.kill => Some(Phase::Terminated(ExitReason::Killed)),
+            (_, stop) => stop.clone().map(Phase::Terminated),
+        })
+    }
+
+    /// Whether, should it end like that, its parent gives it another life, as far as it knows: then its children wait for that.
+    pub(crate) fn comes_back(&self, end: &Phase) -> bool {
+        let (then, lives) = self.look(|roster| (roster.then, roster.lives));
+        let wanted = match (then, end) {
+            (Some(then), _) => then == Then::Another,
+            // A restart that fails is tried again.
+            (None, Phase::Failed(_)) => lives > 0,
+            (None, end) => end.reason().is_some_and(|reason| self.restart.restarts(&reason)),
+        };
+        wanted && self.lineage.is_supervised()
     }
 
     /// Marks it as over, and tells whoever waits for it, its parent first. Its children are, or will be in a moment.
@@ -210,7 +237,7 @@ impl Branch {
             roster.last_end = phase.reason();
             roster.phase = phase;
             roster.lives += 1;
-            (roster.stop, roster.kill, roster.kill_at) = (None, false, None);
+            (roster.stop, roster.kill, roster.kill_at, roster.then) = (None, false, None, None);
             (roster.children.drain(), mem::take(&mut roster.events))
         });
         // Whoever waits for an order to be done hears that it will not be.
@@ -232,6 +259,7 @@ impl Branch {
         });
         for founder in founders {
             founder.child.lineage().set(None);
+            founder.child.shut_down(Then::Nothing);
             founder.child.release();
         }
     }
@@ -254,11 +282,15 @@ pub(crate) struct Noted {
 
 impl Noted {
     /// Tells whether the child still has a parent.
-    pub(crate) fn settle(self, lineage: &Lineage) -> bool {
+    pub(crate) fn settle(self, lineage: &Lineage, parent: &Branch) -> bool {
         let Self { forgotten, entry, manager } = self;
         manager.into_iter().for_each(Waker::wake);
         if forgotten {
             lineage.set(None);
+        }
+        if entry.is_some() {
+            // Somebody may wait for it to be gone.
+            parent.ring();
         }
         drop(entry);
         !forgotten

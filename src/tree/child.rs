@@ -44,8 +44,8 @@ pub(crate) trait Child: Send + Sync {
     /// Has it end in good order, as its `Shutdown` has it; one that waits for another life is told whether that is to come.
     fn shut_down(&self, then: Then);
 
-    /// Ends it at once, and for good.
-    fn kill(&self);
+    /// Ends it at once.
+    fn kill(&self, then: Then);
 
     /// Resolves once it is over, or waits for its parent to begin another life.
     fn settled(&self) -> Until<'_, ()>;
@@ -104,6 +104,20 @@ impl Lineage {
         self.0.lock().is_some()
     }
 
+    /// Whether the parent would give it another life, should it end by itself now.
+    pub(crate) fn is_looked_after(&self) -> bool {
+        let seat = self.0.lock().clone();
+        let Some((founder, parent)) = seat.and_then(|seat| Some((seat.founder, seat.branch.upgrade()?)))
+        else {
+            return false;
+        };
+        match parent.end_to_come() {
+            None => true,
+            // It is about to end itself, and may be there again with those that it always has.
+            Some(end) => founder && parent.comes_back(&end),
+        }
+    }
+
     pub(crate) fn set(&self, seat: Option<Seat>) {
         let before = std::mem::replace(&mut *self.0.lock(), seat);
         drop(before);
@@ -138,8 +152,7 @@ impl Lineage {
         };
         // These may be the last handles to something of a user's.
         drop(seat);
-        drop(parent);
-        noted.settle(self)
+        noted.settle(self, &parent)
     }
 
     /// Runs `f` while no news can come in.

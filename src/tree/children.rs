@@ -16,6 +16,7 @@ use crate::{
     exit::ExitReason,
     name::ServerId,
     plan::{AutoShutdown, Member, RestartPolicy},
+    record::Then,
     server_ref::Status,
     spec::Shutdown,
 };
@@ -53,8 +54,9 @@ pub(crate) struct Entry {
     pub(crate) care: Care,
     /// Whether it is there again when the supervisor is restarted.
     pub(crate) founder: bool,
-    /// How often this supervisor has restarted it.
+    /// How often this supervisor has restarted it, and whether it is doing so.
     pub(crate) restarts: u64,
+    pub(crate) restarting: bool,
     pub(crate) stage: Stage,
     /// Somebody is starting or stopping it, and sees to its news.
     pub(crate) busy: bool,
@@ -82,12 +84,22 @@ pub(crate) enum Stage {
 
 impl Entry {
     pub(crate) fn new(id: Arc<str>, child: Arc<dyn Child>, care: Care, founder: bool) -> Self {
-        Self { id, child, care, founder, restarts: 0, stage: Stage::Down, busy: false, leaving: false }
+        Self {
+            id,
+            child,
+            care,
+            founder,
+            restarts: 0,
+            restarting: false,
+            stage: Stage::Down,
+            busy: false,
+            leaving: false,
+        }
     }
 
     pub(crate) fn status(&self) -> Status {
         let to_be_restarted = match &self.stage {
-            Stage::Seated | Stage::Starting => self.child.status() == Status::Restarting || self.restarts > 0,
+            Stage::Seated | Stage::Starting => self.restarting || self.child.status() == Status::Restarting,
             Stage::Up => return self.child.status(),
             Stage::Ended(reason) => self.care.restart.restarts(reason),
             Stage::Failed(_) | Stage::Between | Stage::Pending(_) => true,
@@ -98,6 +110,18 @@ impl Entry {
             Stage::Seated | Stage::Starting => Status::Starting,
             _ => Status::Terminated,
         }
+    }
+
+    pub(crate) fn hear(&mut self, news: News) {
+        if matches!(news, News::Up) {
+            self.restarts += u64::from(std::mem::take(&mut self.restarting));
+        }
+        self.stage = news.into();
+    }
+
+    /// What comes after its end, when its supervisor ends, too; and comes `back` or not.
+    pub(crate) fn after(&self, back: bool) -> Then {
+        if back && self.founder { Then::Another } else { Then::Nothing }
     }
 
     /// Whether it runs, or is about to.

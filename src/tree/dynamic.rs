@@ -144,7 +144,7 @@ impl DynamicSupervisor {
         async move {
             self.rules.check()?;
             let Self { id, rules, care } = self;
-            let branch = Branch::new(id.into(), rules, care.shutdown, Vec::new(), None);
+            let branch = Branch::new(id.into(), rules, care, Vec::new(), None);
             Ok(DynamicSupervisorRef { branch: start(branch, caller).await? })
         }
     }
@@ -156,7 +156,7 @@ impl Seed for DynamicSupervisor {
     }
 
     fn plant(self: Box<Self>, id: &str, care: Care, _retained: bool) -> Result<Arc<dyn Child>, StartError> {
-        Ok(Branch::new(id.into(), self.rules, care.shutdown, Vec::new(), None))
+        Ok(Branch::new(id.into(), self.rules, care, Vec::new(), None))
     }
 }
 
@@ -283,7 +283,7 @@ impl Drop for Starting<'_> {
             (entry.leaving, entry.busy) = (true, false);
             matches!(entry.stage, Stage::Ended(_) | Stage::Failed(_))
         });
-        self.child.kill();
+        self.child.kill(Then::Nothing);
         if over {
             self.branch.forget(self.seat);
         }

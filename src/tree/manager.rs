@@ -230,6 +230,11 @@ impl Manager {
         child.into_iter().for_each(|child| child.shut_down(Then::Nothing));
     }
 
+    /// Why it has ended: its children may have been killed, since it took too long.
+    fn killed_or(&self, reason: ExitReason) -> ExitReason {
+        if self.branch.look(|roster| roster.kill) { ExitReason::Killed } else { reason }
+    }
+
     fn is_closing(&self) -> bool {
         self.branch.look(|roster| roster.is_closing())
     }

@@ -5,7 +5,13 @@ use std::{collections::VecDeque, sync::Arc, task::Waker};
 use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle, time::Instant};
 
 use super::children::{Children, Entry, Stage};
-use crate::{error::ChildError, exit::ExitReason, name::ServerId, record::Phase, server_ref::Status};
+use crate::{
+    error::ChildError,
+    exit::ExitReason,
+    name::ServerId,
+    record::{Phase, Then},
+    server_ref::Status,
+};
 
 pub(crate) struct Roster {
     pub(crate) phase: Phase,
@@ -20,6 +26,8 @@ pub(crate) struct Roster {
     /// It is to end at once.
     pub(crate) kill: bool,
     pub(crate) kill_at: Option<Instant>,
+    /// What its parent wants after the end of this life.
+    pub(super) then: Option<Then>,
     pub(crate) manager: Option<Waker>,
     pub(super) on: Option<Handle>,
     pub(super) since: Instant,
@@ -57,6 +65,7 @@ impl Roster {
             stop: None,
             kill: false,
             kill_at: None,
+            then: None,
             manager: None,
             on: None,
             since: Instant::now(),
@@ -77,6 +86,13 @@ impl Roster {
         entry.busy = false;
         if entry.is_news() {
             self.events.push_back(Event::News(seat));
+        }
+    }
+
+    /// Notes what the parent wants to come after this life; that nothing comes is final.
+    pub(super) fn note(&mut self, then: Then) {
+        if self.is_alive() && self.then != Some(Then::Nothing) {
+            self.then = Some(then);
         }
     }
 

@@ -190,7 +190,7 @@ impl Supervisor {
     fn plant(self, id: &str, care: Care) -> Result<Arc<Branch>, StartError> {
         let Self { id: _, rules, care: _, children, partitions } = self;
         let founders = children.into_iter().map(|child| child.plant(true)).collect::<Result<_, _>>()?;
-        Ok(Branch::new(id.into(), rules, care.shutdown, founders, partitions))
+        Ok(Branch::new(id.into(), rules, care, founders, partitions))
     }
 }
 

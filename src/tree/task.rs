@@ -198,9 +198,9 @@ impl Child for TaskChild {
         Box::pin(std::future::ready(true))
     }
 
-    fn shut_down(&self, _then: Then) {
+    fn shut_down(&self, then: Then) {
         if self.shutdown == Shutdown::BrutalKill {
-            return self.kill();
+            return self.kill(then);
         }
         let mut life = self.life.lock();
         life.abort_at = match self.shutdown {
@@ -212,7 +212,7 @@ impl Child for TaskChild {
         self.bell.ring();
     }
 
-    fn kill(&self) {
+    fn kill(&self, _then: Then) {
         {
             let mut life = self.life.lock();
             (life.ordered, life.abort_at) = (true, Some(Instant::now()));

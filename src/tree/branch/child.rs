@@ -66,20 +66,30 @@ impl Child for Branch {
         }))
     }
 
-    fn shut_down(&self, _then: Then) {
+    fn shut_down(&self, then: Then) {
+        self.look(|roster| roster.note(then));
         self.stop(ExitReason::Shutdown);
     }
 
-    fn kill(&self) {
+    fn kill(&self, then: Then) {
+        self.look(|roster| roster.note(then));
         Self::kill(self);
     }
 
     fn settled(&self) -> Until<'_, ()> {
-        self.gone()
+        Box::pin(self.until(|roster| (!roster.begun || !roster.is_alive()).then_some(())))
     }
 
     fn gone(&self) -> Until<'_, ()> {
-        Box::pin(self.until(|roster| (!roster.begun || roster.phase.reason().is_some()).then_some(())))
+        Box::pin(async move {
+            self.settled().await;
+            // Those that wait for another life of it wait in vain.
+            let founders = self.founders();
+            founders.iter().for_each(|founder| founder.shut_down(Then::Nothing));
+            for founder in &founders {
+                founder.gone().await;
+            }
+        })
     }
 
     fn release(&self) {

@@ -26,7 +26,7 @@ impl Manager {
             };
             if let Err(reason) = done {
                 self.stop_together(&reason).await;
-                return Ok(reason);
+                return Ok(self.killed_or(reason));
             }
         }
     }
@@ -36,7 +36,7 @@ impl Manager {
         let child = self.branch.look(|roster| {
             let entry = roster.children.get_mut(seat).filter(|entry| entry.is_due(at) && !entry.leaving)?;
             entry.stage = Stage::Starting;
-            entry.restarts += 1;
+            entry.restarting = true;
             Some(entry.child.clone())
         });
         let Some(child) = child else { return };

@@ -9,7 +9,7 @@ use crate::{
     error::{ChildError, StartError},
     exit::ExitReason,
     plan::{self, RestartPolicy, Step, Strategy},
-    record::Then,
+    record::{Phase, Then},
     tree::{
         children::{Entry, Stage},
         roster::Order,
@@ -26,7 +26,7 @@ struct Failure {
 impl Manager {
     pub(super) async fn look_after_ordered(&mut self, strategy: Strategy) -> End {
         if let Err(error) = self.start_founders().await {
-            self.stop_all().await;
+            self.stop_all(&Phase::Failed(error.clone())).await;
             return Err(error);
         }
         self.branch.up();
@@ -34,8 +34,8 @@ impl Manager {
             let done = match self.next().await {
                 Next::End => {
                     let reason = self.ordered_end();
-                    self.stop_all().await;
-                    return Ok(reason);
+                    self.stop_all(&Phase::Terminated(reason.clone())).await;
+                    return Ok(self.killed_or(reason));
                 }
                 Next::Order(order) => {
                     self.obey(order).await;
@@ -45,8 +45,8 @@ impl Manager {
                 Next::Retry(at, seat) => self.retry(strategy, at, seat).await,
             };
             if let Err(reason) = done {
-                self.stop_all().await;
-                return Ok(reason);
+                self.stop_all(&Phase::Terminated(reason.clone())).await;
+                return Ok(self.killed_or(reason));
             }
         }
     }
@@ -124,13 +124,21 @@ impl Manager {
         });
     }
 
-    /// Stops all children in reverse order.
-    async fn stop_all(&mut self) {
+    /// Stops all children in reverse order, because the supervisor is to end like that. If it will be there again, they are to
+    /// wait for that.
+    async fn stop_all(&mut self, end: &Phase) {
+        let back = self.branch.comes_back(end);
         loop {
-            let last = self.branch.look(|roster| roster.children.iter().next_back().map(|(seat, _)| seat));
-            let Some(last) = last else { return };
-            self.stop(last, Then::Nothing).await;
-            self.branch.forget(last);
+            let last = self.branch.look(|roster| {
+                let (seat, entry) = roster.children.iter().next_back()?;
+                Some((seat, entry.after(back)))
+            });
+            let Some((last, then)) = last else { return };
+            self.stop(last, then).await;
+            match then {
+                Then::Another => drop(self.branch.look(|roster| roster.children.remove(last))),
+                Then::Nothing => self.branch.forget(last),
+            }
         }
     }
 
@@ -186,12 +194,13 @@ impl Manager {
                 }
                 Step::Start(place) => {
                     let seat = seats[place];
+                    self.branch.look(|roster| {
+                        if let Some(entry) = roster.children.get_mut(seat) {
+                            entry.restarting = true;
+                        }
+                    });
                     match self.start(seat).await {
-                        Ok(()) => self.branch.look(|roster| {
-                            if let Some(entry) = roster.children.get_mut(seat) {
-                                entry.restarts += 1;
-                            }
-                        }),
+                        Ok(()) => {}
                         Err(StartError::Ignored) => self.ignored(seat),
                         Err(error) => {
                             let rest = steps[taken + 1..].iter().filter_map(|step| match *step {
