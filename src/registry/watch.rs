@@ -93,7 +93,8 @@ impl<K: ?Sized> NameEvents<K> {
 }
 
 impl<K: ToOwned + ?Sized> NameEvents<K> {
-    /// The next change, as soon as there is one. `None` once nobody has the registry any more.
+    /// The next change, as soon as there is one. `None` once nobody has the registry any more, which a server has, and its
+    /// handles, that was started with a name in it.
     ///
     /// # Cancel safety
     ///
@@ -114,7 +115,7 @@ impl<K: ToOwned + ?Sized> NameEvents<K> {
     /// assert_eq!(events.next().await, Some(NameEvent::Registered { name: "clock".into(), id }));
     /// assert_eq!(events.next().await, Some(NameEvent::Unregistered { name: "clock".into(), id }));
     ///
-    /// drop(names);
+    /// drop((names, clock));
     /// assert_eq!(events.next().await, None);
     /// # }
     /// ```

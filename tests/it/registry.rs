@@ -5,6 +5,7 @@ mod crowds;
 mod groups;
 mod hostile;
 mod keyed;
+mod lives;
 mod names;
 mod races;
 mod values;
