@@ -52,7 +52,7 @@
 //! | tasks and streams ([`Context::spawn`], [`attach`](Context::attach)) | yes | aborted |
 //! | monitors and links | yes | told of it |
 //! | timers, tasks, monitors that the crashed callback had asked for | no: crashed ⇒ not applied | |
-//! | [`ServerRef`]s, the name, the restart budget | yes | the name is free |
+//! | [`ServerRef`]s, names and groups, the restart budget | yes | the names are free |
 //! | `&mut self`: connections, caches | no: each incarnation has its own | no |
 //! | what an `Arc` in `self` shares | yes, and it is not rolled back | as long as it is held |
 //!

@@ -7,6 +7,7 @@
 use std::{
     any::Any,
     collections::{BTreeMap, HashMap, hash_map::Entry},
+    ops::RangeInclusive,
     sync::{Arc, Weak},
     task::Waker,
 };
@@ -19,10 +20,14 @@ use crate::{contain::wake_quietly, error::StartError, name::ServerId};
 
 pub(super) struct Table<Q: ?Sized, V> {
     pub(super) names: Map<Q, Name<V>>,
-    pub(super) groups: Map<Q, Group>,
-    /// What ends with a server, in the order in which it came.
-    places: HashMap<ServerId, BTreeMap<u64, Place<Q>>>,
-    /// Numbers the places.
+    /// Those that somebody is in, by their numbers.
+    pub(super) groups: Map<Q, u64>,
+    /// Of each group, in the order in which they joined.
+    members: BTreeMap<(u64, u64), Holder>,
+    joined: HashMap<(u64, ServerId), u64>,
+    /// What ends with each server, in the order in which it came.
+    places: BTreeMap<(ServerId, u64), Place<Q>>,
+    /// Numbers places and groups.
     came: u64,
     pub(super) watchers: BTreeMap<u64, Arc<Queue<Q>>>,
 }
@@ -42,13 +47,6 @@ pub(super) struct Name<V> {
     pub(super) value: V,
     /// `None` for the name that a server was started with, which is not taken away.
     place: Option<u64>,
-}
-
-#[derive(Default)]
-pub(super) struct Group {
-    /// In the order in which they joined.
-    pub(super) members: BTreeMap<u64, Holder>,
-    places: HashMap<ServerId, u64>,
 }
 
 /// What a server has.
@@ -94,7 +92,9 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
         Self {
             names: Map::default(),
             groups: Map::default(),
-            places: HashMap::new(),
+            members: BTreeMap::new(),
+            joined: HashMap::new(),
+            places: BTreeMap::new(),
             came: 0,
             watchers: BTreeMap::new(),
         }
@@ -108,14 +108,13 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
 
     /// The members of a group that there still are.
     pub(super) fn members(&self, group: &dyn Sought<Q>) -> impl Iterator<Item = Arc<dyn Any + Send + Sync>> {
-        let members = self.groups.get(group).into_iter().flat_map(|group| group.members.values());
-        members.filter_map(|holder| holder.server.upgrade())
+        let members = self.groups.get(group).into_iter().flat_map(|group| self.members.range(all_of(*group)));
+        members.filter_map(|(_, holder)| holder.server.upgrade())
     }
 
     /// The names of a server, in the order in which it got them.
     pub(super) fn names_of(&self, id: ServerId) -> Vec<Key<Q>> {
-        let places = self.places.get(&id).into_iter().flat_map(BTreeMap::values);
-        let names = places.filter_map(|place| match place {
+        let names = self.places.range(all_of(id)).filter_map(|(_, place)| match place {
             Place::Name(name) => Some(name.clone()),
             Place::Group(_) => None,
         });
@@ -157,7 +156,7 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
 
     // ---- the names that servers are given
 
-    /// Gives a server a name if that is free and the server agrees to `enter`, which has to be without side effects on users.
+    /// Gives a server a name, if that is free and the server agrees to `enter`, which is asked under the lock.
     pub(super) fn register(
         &mut self,
         name: &Key<Q>,
@@ -176,7 +175,7 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
         self.came += 1;
         let (place, value) = (Some(self.came), value.take().expect("a value is given with the name"));
         free.insert(Name { id, server: Some(server), value, place });
-        self.places.entry(id).or_default().insert(self.came, Place::Name(name.clone()));
+        self.places.insert((id, self.came), Place::Name(name.clone()));
         self.tell(NameEvent::Registered { name: name.clone(), id }, aside);
         Ok(())
     }
@@ -187,7 +186,7 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
             return None;
         };
         let name = name.clone();
-        aside.keys.extend(self.vacate(id, place));
+        self.vacate(id, place, aside);
         self.strike_name(&name, id, aside)
     }
 
@@ -202,25 +201,26 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
         aside: &mut Aside<Q, V>,
     ) {
         let (entry, id) = (self.groups.entry(group.clone()), holder.id);
-        if matches!(&entry, Entry::Occupied(group) if group.get().places.contains_key(&id)) || !enter() {
+        let is_in = |number: &u64| self.joined.contains_key(&(*number, id));
+        if matches!(&entry, Entry::Occupied(group) if is_in(group.get())) || !enter() {
             return;
         }
         self.came += 1;
         // The key that stands in the table, which need not be the one that was given.
         let group = entry.key().clone();
-        let members = entry.or_default();
-        members.members.insert(self.came, holder);
-        members.places.insert(id, self.came);
-        self.places.entry(id).or_default().insert(self.came, Place::Group(group.clone()));
+        let number = *entry.or_insert(self.came);
+        self.members.insert((number, self.came), holder);
+        self.joined.insert((number, id), self.came);
+        self.places.insert((id, self.came), Place::Group(group.clone()));
         self.tell(NameEvent::Joined { group, id }, aside);
     }
 
     /// Takes a server out of a group. `false`: it is not in it.
     pub(super) fn leave(&mut self, group: &dyn Sought<Q>, id: ServerId, aside: &mut Aside<Q, V>) -> bool {
-        let Some((group, members)) = self.groups.get_key_value(group) else { return false };
-        let Some(&place) = members.places.get(&id) else { return false };
+        let Some((group, number)) = self.groups.get_key_value(group) else { return false };
+        let Some(&place) = self.joined.get(&(*number, id)) else { return false };
         let group = group.clone();
-        aside.keys.extend(self.vacate(id, place));
+        self.vacate(id, place, aside);
         self.strike_member(&group, id, aside);
         true
     }
@@ -229,8 +229,9 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
 
     /// Takes out whatever ends with a server, in the order in which it came.
     pub(super) fn strike(&mut self, id: ServerId, aside: &mut Aside<Q, V>) {
-        for place in self.places.remove(&id).into_iter().flat_map(BTreeMap::into_values) {
-            match place {
+        let places: Vec<_> = self.places.range(all_of(id)).map(|(place, _)| *place).collect();
+        for place in places {
+            match self.places.remove(&place).expect("it was there, and the table is locked") {
                 Place::Name(name) => {
                     let value = self.strike_name(&name, id, aside);
                     aside.values.extend(value);
@@ -241,13 +242,10 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
     }
 
     /// Takes back a place.
-    fn vacate(&mut self, id: ServerId, place: u64) -> Option<Key<Q>> {
-        let Entry::Occupied(mut places) = self.places.entry(id) else { return None };
-        let (Place::Name(key) | Place::Group(key)) = places.get_mut().remove(&place)?;
-        if places.get().is_empty() {
-            places.remove();
+    fn vacate(&mut self, id: ServerId, place: u64, aside: &mut Aside<Q, V>) {
+        if let Some(Place::Name(key) | Place::Group(key)) = self.places.remove(&(id, place)) {
+            aside.keys.push(key);
         }
-        Some(key)
     }
 
     fn strike_name(&mut self, name: &Key<Q>, id: ServerId, aside: &mut Aside<Q, V>) -> Option<V> {
@@ -258,14 +256,13 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
     }
 
     fn strike_member(&mut self, group: &Key<Q>, id: ServerId, aside: &mut Aside<Q, V>) {
-        let Some(members) = self.groups.get_mut(&This(group) as &dyn Sought<Q>) else { return };
-        if let Some(place) = members.places.remove(&id) {
-            members.members.remove(&place);
+        let Some(&number) = self.groups.get(&This(group) as &dyn Sought<Q>) else { return };
+        if let Some(place) = self.joined.remove(&(number, id)) {
+            self.members.remove(&(number, place));
         }
-        if members.members.is_empty() {
-            aside
-                .keys
-                .extend(self.groups.remove_entry(&This(group) as &dyn Sought<Q>).map(|(group, _)| group));
+        if self.members.range(all_of(number)).next().is_none() {
+            let empty = self.groups.remove_entry(&This(group) as &dyn Sought<Q>);
+            aside.keys.extend(empty.map(|(group, _)| group));
         }
         self.tell(NameEvent::Left { group: group.clone(), id }, aside);
     }
@@ -277,4 +274,9 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
             aside.wakers.extend(watcher.push(event.clone()));
         }
     }
+}
+
+/// The keys of all that has this first half.
+fn all_of<T: Copy>(first: T) -> RangeInclusive<(T, u64)> {
+    (first, 0)..=(first, u64::MAX)
 }
