@@ -35,7 +35,8 @@ use crate::{
 /// A server has at most one name of its [spec](crate::ServerSpec::name), which is taken before its `init` runs, stays taken
 /// across crashes and restarts, and is free before [`stop`](ServerRef::stop) returns. It can be given any number of names
 /// besides, by [`register`](Self::register), and be in any number of [groups](Self::join): these end with it, before `stop`
-/// returns, however it ends. All of it belongs to the logical server: no crash that it survives changes anything.
+/// returns, however it ends. All of it belongs to the logical server: no crash that it survives changes anything. Where a parent
+/// starts it again, it keeps the name of its spec throughout, and what it was given besides ends with each life.
 ///
 /// Of those who race for a name exactly one gets it. Lookups disturb neither each other nor the servers. The counterpart of
 /// Erlang's registered names, of `pg`, and of Elixir's `Registry`; where names are to be something else than texts, or to
