@@ -35,13 +35,14 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::yield_now;
 use undying::{
-    ChildInfo, Context, ExitReason, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut,
-    Status, Supervisor, SupervisorRef,
+    CallError, ChildInfo, Context, ExitReason, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec,
+    StateMut, Status, Supervisor, SupervisorRef,
 };
 
 use crate::{
-    crash::script::{Script, soon},
+    crash::script::{Script, add, soon},
     support::{Gate, inject, until},
 };
 
@@ -205,6 +206,25 @@ pub(crate) async fn dies<S: GenServer>(server: &ServerRef<S>) {
     server.kill();
     let serving = soon(server.wait_incarnation(before + 1)).await;
     assert!(serving.is_ok(), "its parent gave it up: {serving:?}");
+}
+
+/// Waits until life after life, perhaps with a supervisor above it in between, has brought `server` to incarnation `n`.
+pub(crate) async fn lives<S: GenServer>(server: &ServerRef<S>, n: u64) {
+    until("it lives again", || server.incarnation() >= n && server.status() == Status::Running).await;
+}
+
+/// Counts `server`, which is always restarted, up: as soon as a call does not meet a death.
+pub(crate) async fn answers(server: &Kid) -> u64 {
+    soon(async {
+        loop {
+            match server.call(add).await {
+                Ok(count) => return count,
+                Err(CallError::Stopped(_) | CallError::Crashed(_)) => yield_now().await,
+                Err(other) => panic!("it is restarted, so this is no answer: {other}"),
+            }
+        }
+    })
+    .await
 }
 
 /// One word for a reason.

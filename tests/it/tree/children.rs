@@ -9,7 +9,9 @@ use undying::{
     StartError, Status, Supervisor, SupervisorRef, WhereisError,
 };
 
-use super::{Door, Faults, Log, SECOND, child, dies, fragile, ids, info, kid, noting, rise, status, word};
+use super::{
+    Door, Faults, Log, SECOND, answers, child, dies, fragile, ids, info, kid, noting, rise, status, word,
+};
 use crate::{
     crash::script::{Script, add, ask, boom, get, look, slow, soon, stop},
     support::{inject, until},
@@ -304,7 +306,7 @@ both! {
             let bomb = ChildSpec::task("bomb", || async { inject() });
             soon(sup.start_child(bomb.restart(RestartPolicy::Temporary))).await.expect("a task starts");
             until("it is forgotten", || ids(&sup) == ["a"]).await;
-            soon(async { while a.call(add).await.is_err() {} }).await;
+            answers(&a).await;
             assert!(sup.is_alive(), "round {round}");
         }
         assert_eq!(names.whereis::<Script<u64>>("a").expect("alive").id(), a.id());

@@ -58,7 +58,9 @@ impl Family {
 
     /// Has the victim die; when this returns, its parent is held up: the gap is open.
     async fn fall(&self) {
+        let end = self.victim.monitor();
         self.victim.kill();
+        soon(end).await;
         self.held().await;
     }
 
@@ -156,7 +158,8 @@ both! {
     async fn a_name_is_kept_between_two_lives() {
         for hold in HOLDS {
             let names = Registry::new();
-            let family = Family::of(hold, ServerSpec::new(Script::new(), 0).name_in(&names, "victim")).await;
+            let family =
+                Family::of(hold, ServerSpec::new(Script::new(), 0_u64).name_in(&names, "victim")).await;
             family.prepare().await;
             family.fall().await;
             let victim = &family.victim;
@@ -179,7 +182,7 @@ both! {
     /// K13: what was queued before the death is not served by the next life: its callers learn how the life ended.
     async fn what_was_queued_before_the_death_is_answered_with_it() {
         for hold in HOLDS {
-            let family = Family::of(hold, ServerSpec::new(Script::new(), 0)).await;
+            let family = Family::of(hold, ServerSpec::new(Script::new(), 0_u64)).await;
             let (victim, gate) = (&family.victim, Gate::new());
             family.prepare().await;
             tell(victim, wait_at(&gate)).await;
@@ -202,7 +205,7 @@ both! {
         for hold in HOLDS {
             for kill in [true, false] {
                 let names = Registry::new();
-                let spec = ServerSpec::new(Script::new(), 0).name_in(&names, "victim");
+                let spec = ServerSpec::new(Script::new(), 0_u64).name_in(&names, "victim");
                 let family = Family::of(hold, spec).await;
                 family.prepare().await;
                 family.fall().await;
@@ -262,7 +265,7 @@ both! {
     /// K11: handles of every kind are good for every life.
     async fn every_handle_is_good_for_every_life() {
         let names = Registry::new();
-        let spec = ServerSpec::new(Script::new(), 0).id("x").name_in(&names, "x");
+        let spec = ServerSpec::new(Script::new(), 0_u64).id("x").name_in(&names, "x");
         let sup = rise(Supervisor::builder().max_restarts(u32::MAX, SECOND).child(spec)).await;
         let x = kid(&sup, "x");
         let (weak, to) = (x.downgrade(), x.recipient(|_: ()| inc()));

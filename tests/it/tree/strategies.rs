@@ -3,8 +3,8 @@
 use undying::{ExitReason, Next, RestartPolicy, ServerSpec, Status, Strategy, Supervisor, SupervisorRef};
 
 use super::{
-    Faults, Kid, Log, SECOND, child, dies, fragile, ids, info, kid, noting, restarts, rise, settled, status,
-    word,
+    Faults, Kid, Log, SECOND, answers, child, dies, fragile, ids, info, kid, noting, restarts, rise, settled,
+    status, word,
 };
 use crate::{
     crash::script::{Script, add, ask, crash, get, look, serves, soon, stop},
@@ -91,9 +91,8 @@ both! {
                 for n in 0..3 {
                     kids[(round + n) % 3].kill();
                 }
-                // The first calls may still be cut by the deaths.
                 for server in &kids {
-                    soon(async { while server.call(get).await.is_err() {} }).await;
+                    answers(server).await;
                 }
             }
             settled(&sup).await;
@@ -262,6 +261,7 @@ both! {
                 let server = kid(&sup, &id);
                 assert_eq!(ask(&server, add).await, 1);
                 crash(&server).await;
+                serves(&server, 2).await;
                 server.kill_worker();
                 serves(&server, 3).await;
                 assert_eq!(ask(&server, get).await, 1, "{id} of {strategy:?}");

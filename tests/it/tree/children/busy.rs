@@ -191,7 +191,9 @@ async fn a_child_in_its_backoff_can_be_terminated() {
     let spec = child("x", &log).name_in(&names, "x");
     let sup = rise(Supervisor::builder().backoff(in_ten_seconds()).child(spec)).await;
     let x = kid(&sup, "x");
+    let end = x.monitor();
     x.kill();
+    end.await;
     until("it is restarting", || status(&sup, "x") == Some(Status::Restarting)).await;
     let caller = x.clone();
     let waiting = tokio::spawn(async move { caller.call(add).no_timeout().await });

@@ -25,7 +25,9 @@ async fn down_for(x: &Kid) -> Duration {
 
 /// Kills `x`, which is then restarted after 5 s, and waits until its parent has noticed.
 async fn pausing(sup: &SupervisorRef, x: &Kid) {
+    let end = x.monitor();
     x.kill();
+    end.await;
     until("it is restarting", || status(sup, "x") == Some(Status::Restarting)).await;
 }
 

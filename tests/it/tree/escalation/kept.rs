@@ -11,7 +11,7 @@ use undying::{
     ExitReason, Next, Restart, RestartPolicy, ServerSpec, StateMut, Strategy, Supervisor, SupervisorRef,
 };
 
-use super::super::{Faults, Kid, Log, SECOND, child, dies, kid, noting, rise, settled, word};
+use super::super::{Faults, Kid, Log, SECOND, child, dies, kid, lives, noting, rise, settled, word};
 use crate::{
     crash::script::{
         Job, Script, add, ask, crash, get, inc, job, look, serves, slow, soon, stop, tell, wait_at,
@@ -73,11 +73,11 @@ impl Cause {
             Self::ParentLimit => {
                 for life in 1..=4 {
                     x.kill();
-                    serves(x, before + life).await;
+                    lives(x, before + life).await;
                 }
             }
         }
-        serves(x, before + 1).await;
+        lives(x, before + 1).await;
         settled(top).await;
         settled(&parent).await;
     }
@@ -230,7 +230,7 @@ both! {
 
     /// RI8: what is kept goes from life to life, however many there are.
     async fn the_state_is_preserved_through_many_lives() {
-        let spec = ServerSpec::new(Script::new(), 0).id("x").preserve_on_escalation(true);
+        let spec = ServerSpec::new(Script::new(), 0_u64).id("x").preserve_on_escalation(true);
         let sup = rise(Supervisor::builder().max_restarts(u32::MAX, SECOND).child(spec)).await;
         let x = kid(&sup, "x");
         for n in 1..=RACES as u64 {

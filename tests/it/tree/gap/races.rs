@@ -10,7 +10,7 @@ use undying::{
     CallError, ExitReason, Registry, RestartPolicy, ServerSpec, Status, Supervisor, SupervisorRef,
 };
 
-use super::super::{Kid, SECOND, dies, kid, rise, settled, status};
+use super::super::{Kid, SECOND, answers, dies, kid, rise, settled, status};
 use crate::{
     crash::script::{Script, add, serves, soon},
     support::RACES,
@@ -18,7 +18,7 @@ use crate::{
 
 /// A tree whose only child, `x`, of that name, is always restarted.
 async fn phoenix(names: &Registry) -> (SupervisorRef, Kid) {
-    let spec = ServerSpec::new(Script::new(), 0).id("x").name_in(names, "x");
+    let spec = ServerSpec::new(Script::new(), 0_u64).id("x").name_in(names, "x");
     let spec = spec.restart(RestartPolicy::Permanent);
     let sup = rise(Supervisor::builder().max_restarts(u32::MAX, SECOND).child(spec)).await;
     let x = kid(&sup, "x");
@@ -163,7 +163,7 @@ both! {
                 }
             }
             serves(&x, before + 1).await;
-            soon(async { while x.call(add).await.is_err() {} }).await;
+            answers(&x).await;
         }
         assert_eq!(status(&sup, "x"), Some(Status::Running));
         soon(sup.stop()).await.expect("it stops");
@@ -177,7 +177,7 @@ both! {
                 x.kill();
                 yield_now().await;
             }
-            soon(async { while x.call(add).await.is_err() {} }).await;
+            answers(&x).await;
         }
         settled(&sup).await;
         assert!(sup.is_alive());

@@ -50,7 +50,7 @@ async fn watched(watcher: &Kid, server: &Kid) -> mpsc::UnboundedReceiver<Down> {
 both! {
     /// LM1: each monitor tells of the end of the life in which it was set, once, with its reason, and not of a later one.
     async fn each_monitor_tells_of_one_life() {
-        let (_sup, x) = only(ServerSpec::new(Script::new(), 0)).await;
+        let (_sup, x) = only(ServerSpec::new(Script::new(), 0_u64)).await;
         for life in 1..=20 {
             let monitors = [x.monitor(), x.monitor()];
             if life % 2 == 0 {
@@ -76,7 +76,7 @@ both! {
 
     /// LM1 IN2: so does a monitor that another server has set; it has to be set again for the next life.
     async fn a_server_that_monitors_is_told_of_one_life() {
-        let (_sup, x) = only(ServerSpec::new(Script::new(), 0)).await;
+        let (_sup, x) = only(ServerSpec::new(Script::new(), 0_u64)).await;
         let watcher = start(0).await;
         for life in 2..=6 {
             let mut told = watched(&watcher, &x).await;
@@ -91,7 +91,7 @@ both! {
 
     /// LM1: the monitors that a life has set are over with it.
     async fn the_monitors_of_a_life_end_with_it() {
-        let (_sup, x) = only(ServerSpec::new(Script::new(), 0)).await;
+        let (_sup, x) = only(ServerSpec::new(Script::new(), 0_u64)).await;
         let target = start(0_u64).await;
         let mut told = watched(&x, &target).await;
         dies(&x).await;
@@ -103,7 +103,7 @@ both! {
     /// LM2: between two lives a monitor can be set: it tells of the end of the next one.
     async fn a_monitor_of_the_gap_tells_of_the_next_life() {
         for hold in HOLDS {
-            let family = Family::of(hold, ServerSpec::new(Script::new(), 0)).await;
+            let family = Family::of(hold, ServerSpec::new(Script::new(), 0_u64)).await;
             family.prepare().await;
             family.fall().await;
             let mut monitor = pin!(family.victim.monitor());
@@ -118,7 +118,7 @@ both! {
 
     /// SV13: who waits for the end is told of that of this life, with its state; so is who asks for it.
     async fn the_end_of_a_life_is_told_with_its_state() {
-        let (sup, x) = only(ServerSpec::new(Script::new(), 0).restart(RestartPolicy::Permanent)).await;
+        let (sup, x) = only(ServerSpec::new(Script::new(), 0_u64).restart(RestartPolicy::Permanent)).await;
         for life in 1..=20 {
             for n in 1..=life {
                 assert_eq!(ask(&x, add).await, n);
@@ -137,7 +137,7 @@ both! {
     /// LI6: a listener hears of the start and of the end of each life, in order; one listener goes through all of them.
     async fn a_listener_hears_of_every_life() {
         let (tape, mut events) = tape();
-        let (sup, x) = only(ServerSpec::new(Script::new(), 0).listener(tape)).await;
+        let (sup, x) = only(ServerSpec::new(Script::new(), 0_u64).listener(tape)).await;
         for life in 1..=20 {
             assert_eq!(ask(&x, add).await, 1);
             x.kill();
@@ -197,7 +197,7 @@ both! {
 
     /// LM7: a link is one of a life: its abnormal end ends the linked server, and the next life is not linked.
     async fn a_link_ends_with_the_life() {
-        let (_sup, x) = only(ServerSpec::new(Script::new(), 0)).await;
+        let (_sup, x) = only(ServerSpec::new(Script::new(), 0_u64)).await;
         let link = |to: &Kid| {
             let to = to.clone();
             move |reply: Reply<()>| {
@@ -228,7 +228,7 @@ both! {
 
     /// IN6: what a life had in store for itself, timers and tasks, does not reach the next one.
     async fn nothing_that_a_life_had_begun_reaches_the_next() {
-        let (_sup, x) = only(ServerSpec::new(Script::new(), 0)).await;
+        let (_sup, x) = only(ServerSpec::new(Script::new(), 0_u64)).await;
         let gate = Gate::new();
         let there = gate.clone();
         ask(&x, move |reply: Reply<()>| {
@@ -250,7 +250,7 @@ both! {
 
     /// IS5: a life that was suspended ends like any other, and the next one serves.
     async fn a_suspended_server_dies_and_comes_back() {
-        let (_sup, x) = only(ServerSpec::new(Script::new(), 0)).await;
+        let (_sup, x) = only(ServerSpec::new(Script::new(), 0_u64)).await;
         soon(x.sys().suspend()).await.expect("alive");
         assert_eq!(x.status(), Status::Suspended);
         dies(&x).await;
@@ -276,7 +276,7 @@ both! {
 /// IN6: a timer of a life does not fire in the next one; one that is armed in the gap or after it does.
 #[tokio::test(start_paused = true)]
 async fn a_timer_fires_in_its_own_life_only() {
-    let (_sup, x) = only(ServerSpec::new(Script::new(), 0)).await;
+    let (_sup, x) = only(ServerSpec::new(Script::new(), 0_u64)).await;
     x.send_after(10 * SECOND, inc());
     ask(&x, |reply: Reply<()>| {
         slow(move |_, cx| {
