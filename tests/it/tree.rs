@@ -14,6 +14,7 @@ mod homes;
 mod nested;
 mod partition;
 mod parts;
+mod runtime_ends;
 mod shutdown;
 mod snapshot;
 mod starting;

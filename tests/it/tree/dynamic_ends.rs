@@ -1,21 +1,17 @@
 //! How a dynamic supervisor ends, and its children with it: all at once, each as its own `shutdown` has it.
 
-use std::{future::pending, sync::Arc, thread, time::Duration};
+use std::{future::pending, time::Duration};
 
-use futures::executor::block_on;
-use tokio::{
-    runtime::Builder,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use undying::{
     CallError, ChildError, DynamicSupervisor, DynamicSupervisorRef, ExitReason, Next, Registry, Reply,
-    Shutdown, StartError, Status, StopError, Supervisor,
+    Shutdown, StartError, StopError, Supervisor,
 };
 
 use super::parts::{Life, SECOND, born, child, counter, mortal, nursery, reborn, started};
 use crate::{
     crash::script::{Job, add, ask, inc, slow, soon, tell},
-    effects::{Alive, Log, held, tasks},
+    effects::{Log, held, tasks},
     support::{RACES, quiet, until},
 };
 
@@ -238,39 +234,4 @@ async fn a_window_of_no_length_is_refused() {
     let refused = DynamicSupervisor::builder().max_restarts(1, Duration::ZERO).start().await;
     assert!(matches!(refused, Err(StartError::Config(_))), "{refused:?}");
     assert_eq!(tasks(), before);
-}
-
-/// K14: a runtime that ends is the end of its supervisors: whoever waits is told, from wherever, and nothing is left.
-#[test]
-fn the_end_of_a_runtime_ends_supervisors_and_children() {
-    quiet();
-    for round in 0..RACES as u64 {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let (names, alive) = (Registry::new(), Arc::new(Alive::default()));
-        let one = alive.clone();
-        let life = Life::new().dies(move |_| {
-            let one = one.one();
-            async move { drop(one) }
-        });
-        let (parent, server) = runtime.block_on(async {
-            let parent = nursery().await;
-            let server = born(&parent, life.spec().name_in(&names, "child")).await;
-            (parent, server)
-        });
-        let waits = thread::spawn({
-            let parent = parent.clone();
-            move || block_on(parent.stopped())
-        });
-        thread::sleep(Duration::from_micros(round * 5));
-        runtime.shutdown_background();
-        let reason = waits.join().expect("no panic");
-        assert!(matches!(reason, ExitReason::Killed), "{reason}");
-        let reason = block_on(server.stopped()).reason;
-        assert!(matches!(reason, ExitReason::Killed), "{reason}");
-        assert_eq!((server.status(), alive.count()), (Status::Terminated, 0));
-        assert!(names.names().is_empty() && parent.children().is_empty());
-        assert!(matches!(block_on(parent.stop()), Err(StopError::NoProc)));
-        let late = block_on(parent.start_child(counter()));
-        assert!(matches!(late, Err(ChildError::NoProc)), "{late:?}");
-    }
 }

@@ -115,7 +115,8 @@ both! {
                 ask(&server, add).await;
                 to.move_to("moved", server.id(), &from).await;
             }
-            from.terminate("moved", server.id()).await;
+            // Only now nobody keeps the listener for another life.
+            from.stop().await;
             drop((server, from));
             let mut state = 0;
             let mut others = Vec::new();
