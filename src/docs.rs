@@ -4,6 +4,7 @@
 //! | page | what it is about | OTP |
 //! | --- | --- | --- |
 //! | [`coming_from_elixir`] | Elixir on the left, this crate on the right, the differences said | all of it |
+//! | [`trees`] | who starts, restarts and ends whom; what each death leaves behind | `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor` |
 //! | [`timers`] | messages that come later, once or again and again | `Process.send_after`, `:timer` |
 //! | [`continues_and_timeouts`] | what comes right after a callback, and what comes if nothing does | `{:continue, _}`, timeouts |
 //! | [`tasks_and_streams`] | work beside the server, and items that arrive | `Task.Supervisor`, `GenStage` |
@@ -25,6 +26,9 @@ use crate::*;
 
 #[doc = include_str!("docs/coming_from_elixir.md")]
 pub mod coming_from_elixir {}
+
+#[doc = include_str!("docs/trees.md")]
+pub mod trees {}
 
 #[doc = include_str!("docs/timers.md")]
 pub mod timers {}
