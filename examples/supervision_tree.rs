@@ -25,29 +25,31 @@ use undying::{
 #[derive(Clone)]
 struct Clerk;
 
-enum Call {
-    Serve(Reply<u32>),
-    Stumble(Reply<u32>),
+struct Serve(Customer, Reply<u32>);
+
+enum Customer {
+    Polite,
+    Rude,
 }
 
 impl GenServer for Clerk {
     type State = u32;
-    type Call = Call;
+    type Call = Serve;
     type Cast = Never;
     type Info = Never;
     type Continue = Never;
 
     async fn handle_call(
         &mut self,
-        call: Call,
+        Serve(customer, reply): Serve,
         mut served: StateMut<'_, Self>,
         _cx: &mut Context<Self>,
     ) -> Outcome<Self> {
         *served += 1;
-        match call {
-            Call::Serve(reply) => reply.send(*served),
-            Call::Stumble(_) => return Err(Crash::msg("stumbled")),
+        if matches!(customer, Customer::Rude) {
+            return Err(Crash::msg("that was too much"));
         }
+        reply.send(*served);
         Ok(Next::Wait)
     }
 }
@@ -97,21 +99,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         (&dispatch, "labeller"),
     ]
     .map(|(supervisor, id)| supervisor.server::<Clerk>(id).expect("it is a child"));
+    let (polite, rude) = (|reply| Serve(Customer::Polite, reply), |reply| Serve(Customer::Rude, reply));
     let anna = helpers.start_child(clerk("anna")).await?;
     let ben = helpers.start_child(clerk("ben")).await?;
     for clerk in [&stock, &bank, &till, &printer, &packer, &labeller, &anna, &ben] {
-        assert_eq!(clerk.call(Call::Serve).await?, 1);
+        assert_eq!(clerk.call(polite).await?, 1);
     }
     println!("The shop opens:\n\n{}\n", shop.tree());
 
-    assert!(matches!(bank.call(Call::Stumble).await, Err(CallError::Crashed(_))));
-    assert_eq!((bank.call(Call::Serve).await?, bank.incarnation()), (2, 2));
+    assert!(matches!(bank.call(rude).await, Err(CallError::Crashed(_))));
+    assert_eq!((bank.call(polite).await?, bank.incarnation()), (2, 2));
     assert_eq!(restarted(&shop), [""; 0]);
     println!("1. a crash: bank is served by incarnation 2, the state is kept, the tree has not heard of it");
 
     kill(&stock, &stock).await;
     assert_eq!(restarted(&shop), ["stock"]);
-    assert_eq!(stock.call(Call::Serve).await?, 2, "it is to be preserved");
+    assert_eq!(stock.call(polite).await?, 2, "it is to be preserved");
     println!("2. one_for_one: stock ended, and stock alone was restarted; its state is preserved");
 
     kill(&till, &printer).await;
@@ -136,7 +139,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("6. dynamic: anna ended and was restarted; ben went home and is forgotten");
 
     for clerk in [&stock, &bank, &till, &printer, &packer, &labeller, &anna] {
-        clerk.call(Call::Serve).await?;
+        clerk.call(polite).await?;
     }
     println!("7. and every reference from before is still good\n");
 
