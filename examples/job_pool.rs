@@ -134,7 +134,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let spec = || {
             let job = Job { number, clumsy: clumsy(number), results: results.clone() };
             ServerSpec::new(job, Progress::default())
-                .id(format!("job {number}"))
+                .id(format!("job-{number}"))
                 .max_restarts(1, MINUTE)
                 .preserve_on_escalation(true)
         };
