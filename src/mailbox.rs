@@ -296,8 +296,7 @@ impl<M> Mailbox<M> {
     pub(crate) fn end(&self, reason: ExitReason) -> Vec<VecDeque<M>> {
         let mut inbox = self.inbox.lock();
         inbox.intake = Intake::Ended(reason);
-        let filling = mem::take(&mut inbox.filling);
-        let queued = mem::take(&mut inbox.full).into_iter().chain([filling]).collect();
+        let queued = inbox.drain();
         let worker = inbox.worker.take();
         let line = inbox.line.dismiss();
         drop((inbox, worker));
@@ -305,15 +304,23 @@ impl<M> Mailbox<M> {
         queued
     }
 
-    /// Takes messages in again, for another life. Whoever was in line before is sent away.
-    pub(crate) fn reopen(&self) {
+    /// The server is over, and takes messages in for another life: gives back what is queued beside the batch. Whoever is in
+    /// line is sent away.
+    pub(crate) fn turn_over(&self, reason: ExitReason) -> Vec<VecDeque<M>> {
         let mut inbox = self.inbox.lock();
-        if let Intake::Closing(reason) | Intake::Ended(reason) = mem::replace(&mut inbox.intake, Intake::Open)
-        {
-            inbox.last_end = Some(reason);
-        }
-        inbox.life += 1;
-        (inbox.queued, inbox.high) = (0, false);
+        let queued = inbox.drain();
+        let line = inbox.line.dismiss();
+        let worker = inbox.worker.take();
+        inbox.intake = Intake::Ended(reason);
+        inbox.open();
+        drop((inbox, worker));
+        line.into_iter().for_each(wake_quietly);
+        queued
+    }
+
+    /// Takes messages in again, for another life.
+    pub(crate) fn reopen(&self) {
+        self.inbox.lock().open();
     }
 
     /// How many messages are queued beside the batch.
@@ -356,6 +363,21 @@ impl<M> Inbox<M> {
             Intake::Open => Some(Intake::Ended(self.last_end.clone().unwrap_or(ExitReason::Killed))),
             closed => Some(closed.clone()),
         }
+    }
+
+    fn drain(&mut self) -> Vec<VecDeque<M>> {
+        let filling = mem::take(&mut self.filling);
+        mem::take(&mut self.full).into_iter().chain([filling]).collect()
+    }
+
+    /// Another life begins.
+    fn open(&mut self) {
+        if let Intake::Closing(reason) | Intake::Ended(reason) = mem::replace(&mut self.intake, Intake::Open)
+        {
+            self.last_end = Some(reason);
+        }
+        self.life += 1;
+        (self.queued, self.high) = (0, false);
     }
 
     /// How many messages are queued. Of a mailbox without bounds nobody counts those of the batch.

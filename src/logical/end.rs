@@ -30,7 +30,12 @@ impl<S: GenServer> Logical<S> {
         }
         let hook = self.hooks.dead_letters.as_ref();
         let ended = || DeadLetterReason::Ended(reason.clone());
-        let inbox = self.mailbox.end(reason.clone());
+        let inbox = match comes_back {
+            false => self.mailbox.end(reason.clone()),
+            // What comes in from now on is for the next life. That is said once for each life.
+            true if self.cell.look(|record| mem::replace(&mut record.life.turned_over, true)) => Vec::new(),
+            true => self.mailbox.turn_over(reason.clone()),
+        };
         let preserved = comes_back && self.options.preserve_on_escalation;
         let (batch, deferred, continues, registration, own) = self.cell.look(|record| {
             let batch = mem::take(&mut record.batch);

@@ -65,8 +65,6 @@ impl<S: GenServer> Logical<S> {
     /// Tells everyone of the end of a life that is to be followed by another, the parent first, and takes in messages for that.
     pub(crate) fn pause(&self, reason: &ExitReason, news: News) {
         let mut nudge = Nudge::none();
-        // Open before anybody can see that it waits: whoever stops it from then on is heard.
-        self.mailbox.reopen();
         let (extras, former) = self.cell.look(|record| {
             let end = (reason.clone(), record.kept.clone());
             if record.life.served {

@@ -40,6 +40,8 @@ pub(crate) struct Life {
     pub(crate) lives: u64,
     /// What the parent wants after the end of this life.
     pub(crate) then: Option<Then>,
+    /// The mailbox takes messages in for the next life.
+    pub(crate) turned_over: bool,
     /// The life is over, and the parent has not said yet whether there is to be another.
     pub(crate) waiting: bool,
 }

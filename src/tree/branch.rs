@@ -196,8 +196,8 @@ impl Branch {
 
     /// Ends it at once, and all that is below it.
     pub(crate) fn kill(&self) {
-        self.look(|roster| roster.kill |= roster.phase.reason().is_none());
-        self.kill_children();
+        // It is its manager that kills the children: those of this life, and not of the next.
+        self.look(|roster| roster.kill |= roster.is_alive());
         self.wake_manager();
     }
 

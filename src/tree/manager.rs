@@ -267,6 +267,7 @@ impl Drop for Manager {
     fn drop(&mut self) {
         if !self.over {
             self.branch.kill();
+            self.branch.kill_children();
             self.branch.over(Phase::Terminated(ExitReason::Killed));
         }
     }

@@ -64,7 +64,9 @@ impl Manager {
                 (!seated).then(|| roster.children.iter().map(|(_, entry)| entry.child.clone()).collect())
             }))
             .await;
-        children.iter().for_each(|child| child.shut_down(Then::Nothing));
+        if !self.branch.look(|roster| roster.kill) {
+            children.iter().for_each(|child| child.shut_down(Then::Nothing));
+        }
         for child in &children {
             self.wait(child.gone()).await;
         }

@@ -109,7 +109,11 @@ impl Manager {
             Some(entry.child.clone())
         });
         let Some(child) = child else { return };
-        child.shut_down(then);
+        if self.branch.look(|roster| roster.kill) {
+            child.kill(then);
+        } else {
+            child.shut_down(then);
+        }
         match then {
             Then::Another => self.wait(child.settled()).await,
             Then::Nothing => self.wait(child.gone()).await,

@@ -162,7 +162,8 @@ both! {
                     other => panic!("round {round}: {other:?}"),
                 }
             }
-            serves(&x, before + 1).await;
+            // A stop that comes in the gap is an end of its own.
+            soon(x.wait_incarnation(before + 1)).await.expect("it is restarted");
             answers(&x).await;
         }
         assert_eq!(status(&sup, "x"), Some(Status::Running));
