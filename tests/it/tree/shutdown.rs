@@ -201,14 +201,15 @@ both! {
             let stop = begin_stop(&sup);
             until("the last is told to stop", || last.try_cast(inc()).is_err()).await;
             log.take();
+            let ends: Vec<_> = kids.iter().map(Kid::monitor).collect();
             kids[0].kill();
             kids[1].try_cast(boom()).expect("room");
             let stopped = kids[2].clone();
             tokio::spawn(async move { stopped.stop().await });
             let failed = kids[3].clone();
             tokio::spawn(async move { failed.stop_with(ExitReason::error("test: fire")).await });
-            for kid in &kids {
-                soon(kid.stopped()).await;
+            for (end, reason) in ends.into_iter().zip(["killed", "limit", "normal", "crashed"]) {
+                assert_eq!(word(&soon(end).await.reason), reason);
             }
             assert!(sup.is_alive());
             gate.open();

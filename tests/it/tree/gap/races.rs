@@ -10,7 +10,7 @@ use undying::{
     CallError, ExitReason, Registry, RestartPolicy, ServerSpec, Status, Supervisor, SupervisorRef,
 };
 
-use super::super::{Kid, SECOND, answers, dies, kid, rise, settled, status};
+use super::super::{Kid, SECOND, answers, dies, kid, lives, rise, settled, status};
 use crate::{
     crash::script::{Script, add, serves, soon},
     support::RACES,
