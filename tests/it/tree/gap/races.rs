@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::task::yield_now;
 use undying::{
-    CallError, ExitReason, Registry, RestartPolicy, ServerSpec, Status, Supervisor, SupervisorRef,
+    CallError, CrashKind, ExitReason, Registry, RestartPolicy, ServerSpec, Status, Supervisor, SupervisorRef,
 };
 
 use super::super::{Kid, SECOND, answers, dies, kid, lives, rise, settled, status};
