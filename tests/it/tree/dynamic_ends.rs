@@ -73,7 +73,7 @@ async fn each_child_has_the_time_its_shutdown_gives_it() {
     let begin = Instant::now();
     let ends = async {
         killed.stopped().await;
-        assert_eq!(begin.elapsed(), SECOND * 0);
+        assert_eq!(begin.elapsed(), Duration::ZERO);
         let reason = busy.stopped().await.reason;
         assert_eq!((begin.elapsed(), reason.to_string()), (SECOND, "killed".into()));
         let reason = late.stopped().await.reason;

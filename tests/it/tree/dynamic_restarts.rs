@@ -1,8 +1,11 @@
 //! Restarts of dynamic children: after a pause, in vain, and too often.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -246,7 +249,7 @@ async fn a_child_is_restarted_after_a_pause() {
     let begin = Instant::now();
     server.kill();
     until("it is down", || is(&parent, server.id(), Status::Restarting)).await;
-    assert_eq!(begin.elapsed(), SECOND * 0);
+    assert_eq!(begin.elapsed(), Duration::ZERO);
     assert_eq!(ask(&other, add).await, 1);
     // Queued before the pause is over, served after it.
     assert_eq!(ask(&server, get).await, 0);
@@ -283,13 +286,13 @@ async fn restarts_that_fail_are_tried_again_after_a_pause() {
         until("it is down", || is(&parent, server.id(), Status::Restarting)).await;
         let begin = Instant::now();
         parent.terminate_child(server.id()).await.expect("a child");
-        assert_eq!((begin.elapsed(), server.status()), (SECOND * 0, Status::Terminated));
+        assert_eq!((begin.elapsed(), server.status()), (Duration::ZERO, Status::Terminated));
     }
     waiting.kill();
     until("it is down", || is(&parent, waiting.id(), Status::Restarting)).await;
     let begin = Instant::now();
     parent.stop().await.expect("it stops");
-    assert_eq!((begin.elapsed(), waiting.status()), (SECOND * 0, Status::Terminated));
+    assert_eq!((begin.elapsed(), waiting.status()), (Duration::ZERO, Status::Terminated));
 }
 
 /// RI2: deaths further apart than the window never add up.
