@@ -1,11 +1,11 @@
 //! Transfers that do not happen: everything is as it was, and the child runs on under its supervisor.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use undying::{
-    AutoShutdown, ChildError, DynamicSupervisor, Next, Registry, RestartPolicy, StartError, Status,
-    Supervisor, SupervisorRef, TransferError,
+    AutoShutdown, Backoff, ChildError, DynamicSupervisor, GenServer, Next, Registry, RestartPolicy,
+    ServerRef, Shutdown, StartError, Status, Supervisor, SupervisorRef, TransferError,
 };
 
 use super::{
@@ -14,15 +14,18 @@ use super::{
 };
 use crate::{
     crash::script::{add, ask, soon},
-    support::{Gate, quiet, until},
+    support::{Gate, RACES, quiet, until},
 };
 
-/// The child of that id, which `home` still has, is still looked after by it.
-async fn is_still_under(home: &Home, server: &undying::ServerRef<Counter>) {
+/// It is `home` that looks after `server`.
+async fn is_looked_after(home: &Home, server: &ServerRef<impl GenServer>) {
     let restarts = home.info(server.id()).restarts;
     reborn(server).await;
-    until("it is listed so", || home.info(server.id()).restarts == restarts + 1).await;
-    ask(server, add).await;
+    until("it is listed so", || {
+        let listed = home.info(server.id());
+        (listed.restarts, listed.status) == (restarts + 1, Status::Running)
+    })
+    .await;
 }
 
 /// Starts a tree that nothing is wrong with.
@@ -42,7 +45,7 @@ both! {
             assert!(matches!(refused, Err(TransferError::Refused(ChildError::MaxChildren))), "{refused:?}");
             assert_eq!((from.len(), to.len()), (1, 1));
             assert_eq!((ask(&server, add).await, server.incarnation()), (2, 1));
-            is_still_under(&from, &server).await;
+            is_looked_after(&from, &server).await;
             soon(full.terminate_child(holder.id())).await.expect("a child");
             from.move_to("moved", server.id(), &to).await;
             // A child that came from elsewhere has a place like any other.
@@ -61,7 +64,7 @@ both! {
             to.stop().await;
             let refused = from.send("moved", server.id(), &to).await;
             assert!(matches!(refused, Err(TransferError::Refused(ChildError::NoProc))), "{refused:?}");
-            is_still_under(&from, &server).await;
+            is_looked_after(&from, &server).await;
         }
     }
 
@@ -82,7 +85,7 @@ both! {
                 matches!(refused, Err(TransferError::Refused(ChildError::AlreadyPresent))),
                 "{refused:?}"
             );
-            is_still_under(&from, &server).await;
+            is_looked_after(&from, &server).await;
             soon(there.delete_child("moved")).await.expect("it is deleted");
             from.move_to("moved", server.id(), &to).await;
             assert_eq!(there.server::<Counter>("moved").expect("it is there").id(), server.id());
@@ -190,7 +193,7 @@ both! {
             // Whether that is an error is a matter of taste; that it does no harm is not.
             let _ = home.send("moved", server.id(), &home).await;
             assert_eq!((home.len(), ask(&server, add).await, server.incarnation()), (1, 1, 1));
-            is_still_under(&home, &server).await;
+            is_looked_after(&home, &server).await;
         }
     }
 
@@ -200,7 +203,7 @@ both! {
         let full = started(DynamicSupervisor::builder().max_children(1)).await;
         let server = from.bear("moved", counter().name_in(&names, "moved")).await;
         let holder = child(&full).await;
-        for _ in 0..crate::support::RACES {
+        for _ in 0..RACES {
             let refused = from.send("moved", server.id(), &Home::Dynamic(full.clone())).await;
             assert!(matches!(refused, Err(TransferError::Refused(ChildError::MaxChildren))), "{refused:?}");
         }
@@ -211,9 +214,10 @@ both! {
     }
 }
 
-/// TR7 TR8: a child whose restart takes its time is waited for, 5 s at most; then nothing has changed.
+/// TR7 TR8: a child that its supervisor restarts, one after the other, is waited for, 5 s at most; then nothing has changed. A
+/// dynamic supervisor waits for no restart itself, so nobody has to wait for it either.
 #[tokio::test(start_paused = true)]
-async fn a_restart_is_waited_for() {
+async fn a_restart_is_waited_for_where_the_supervisor_waits_for_it() {
     quiet();
     for (from, to) in pairs().await {
         let gate = Gate::new();
@@ -231,22 +235,65 @@ async fn a_restart_is_waited_for() {
         server.kill();
         gate.arrived().await;
         let begin = Instant::now();
-        let waited = from.send("moved", server.id(), &to).await;
-        assert!(matches!(waited, Err(TransferError::Timeout)), "{waited:?}");
-        assert_eq!(begin.elapsed(), SECOND * 5);
-        assert!(from.has(server.id()) && !to.has(server.id()));
-        assert_eq!(from.info(server.id()).status, Status::Restarting);
-        // In time, it is moved as soon as it serves.
-        let opens = async {
-            sleep(SECOND * 3).await;
+        if let Home::Static(_) = &from {
+            let waited = from.send("moved", server.id(), &to).await;
+            assert!(matches!(waited, Err(TransferError::Timeout)), "{waited:?}");
+            assert_eq!(begin.elapsed(), SECOND * 5);
+            assert!(from.has(server.id()) && !to.has(server.id()));
+            assert_eq!(from.info(server.id()).status, Status::Restarting);
+            // In time, it is moved as soon as it serves.
+            let opens = async {
+                sleep(SECOND * 3).await;
+                gate.open();
+            };
+            let (moved, ()) = tokio::join!(from.send("moved", server.id(), &to), opens);
+            moved.expect("it is moved");
+            assert_eq!(begin.elapsed(), SECOND * 8);
+        } else {
+            from.move_to("moved", server.id(), &to).await;
+            assert_eq!(begin.elapsed(), Duration::ZERO);
+            assert_eq!(to.info(server.id()).status, Status::Restarting);
             gate.open();
-        };
-        let begin = Instant::now();
-        let (moved, ()) = tokio::join!(from.send("moved", server.id(), &to), opens);
-        moved.expect("it is moved");
-        assert_eq!(begin.elapsed(), SECOND * 3);
+        }
         assert!(to.has(server.id()) && !from.has(server.id()));
         assert_eq!((soon(server.call(|reply| reply)).await.ok(), life.births()), (Some(2), 2));
+        let listed = to.info(server.id());
+        assert_eq!((listed.status, listed.restarts), (Status::Running, 1));
+        gate.open();
+        is_looked_after(&to, &server).await;
+    }
+}
+
+/// TR7 TR8: a child that waits to be restarted is not moved before it is: its supervisor has promised it a restart.
+#[tokio::test(start_paused = true)]
+async fn a_pause_before_a_restart_is_waited_for() {
+    quiet();
+    for to in [Home::fixed().await, Home::dynamic().await] {
+        for (pause, waits, moved) in [(SECOND * 3, SECOND * 3, true), (SECOND * 60, SECOND * 5, false)] {
+            let pause = Backoff::exponential(pause, pause);
+            let fixed = rise(Supervisor::builder().backoff(pause)).await;
+            let dynamic = started(DynamicSupervisor::builder().backoff(pause)).await;
+            for from in [Home::Static(fixed), Home::Dynamic(dynamic)] {
+                let server = from.child("moved").await;
+                server.kill();
+                until("it is down", || from.info(server.id()).status == Status::Restarting).await;
+                let begin = Instant::now();
+                let result = from.send("moved", server.id(), &to).await;
+                assert_eq!((result.is_ok(), begin.elapsed()), (moved, waits), "{result:?}");
+                assert_eq!((from.has(server.id()), to.has(server.id())), (!moved, moved));
+                // Here or there, it comes back.
+                assert_eq!(ask(&server, add).await, 1);
+                assert_eq!(server.incarnation(), 2);
+                if moved {
+                    to.terminate("moved", server.id()).await;
+                    if let Home::Static(to) = &to {
+                        to.delete_child("moved").await.expect("it is deleted");
+                    }
+                } else {
+                    assert!(matches!(result, Err(TransferError::Timeout)), "{result:?}");
+                }
+            }
+        }
     }
 }
 
@@ -258,7 +305,7 @@ async fn a_termination_is_waited_for() {
         for (takes, error) in [(SECOND * 3, "not found"), (SECOND * 8, "timeout")] {
             let from = nursery().await;
             let life = Life::new().dies(move |_| sleep(takes));
-            let spec = life.spec().restart(RestartPolicy::Temporary).shutdown(undying::Shutdown::Infinity);
+            let spec = life.spec().restart(RestartPolicy::Temporary).shutdown(Shutdown::Infinity);
             let server = born(&from, spec).await;
             let home = Home::Dynamic(from.clone());
             let begin = Instant::now();
@@ -281,7 +328,7 @@ async fn a_source_that_never_stops_is_not_waited_for() {
     quiet();
     for (from, to) in pairs().await {
         let life = Life::new().dies(|_| pending());
-        let server = from.bear("moved", life.spec().shutdown(undying::Shutdown::Infinity)).await;
+        let server = from.bear("moved", life.spec().shutdown(Shutdown::Infinity)).await;
         let stop = tokio::spawn({
             let from = from.clone();
             async move { from.stop().await }
