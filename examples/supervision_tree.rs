@@ -19,7 +19,7 @@ use std::{error::Error, time::Duration};
 use tokio::time::sleep;
 use undying::{
     CallError, Context, Crash, DynamicSupervisor, GenServer, Never, Next, Outcome, Reply, ServerRef,
-    ServerSpec, StateMut, Strategy, Supervisor, SupervisorRef, TreeNode,
+    ServerSpec, StateMut, Status, Strategy, Supervisor, SupervisorRef, TreeNode,
 };
 
 /// Somebody at work. The state is how many customers were served.
@@ -113,27 +113,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(restarted(&shop), [""; 0]);
     println!("1. a crash: bank is served by incarnation 2, the state is kept, the tree has not heard of it");
 
-    kill(&stock, &stock).await;
+    kill(&stock, &shop).await;
     assert_eq!(restarted(&shop), ["stock"]);
     assert_eq!(stock.call(polite).await?, 2, "it is to be preserved");
     println!("2. one_for_one: stock ended, and stock alone was restarted; its state is preserved");
 
-    kill(&till, &printer).await;
+    kill(&till, &shop).await;
     assert_eq!(restarted(&shop), ["stock", "till", "printer"]);
     assert_eq!([*bank.peek(), *till.peek(), *printer.peek()], [2, 0, 0], "they begin afresh");
     println!("3. rest_for_one: till ended, and printer with it; bank, which came before, was left alone");
 
-    kill(&packer, &labeller).await;
+    kill(&packer, &shop).await;
     assert_eq!(restarted(&shop), ["stock", "till", "printer", "packer", "labeller"]);
     println!("4. one_for_all: packer ended, and labeller with it");
 
-    kill(&labeller, &labeller).await;
+    kill(&labeller, &shop).await;
     assert_eq!(restarted(&shop), ["stock", "till", "printer", "dispatch"]);
     println!(
         "5. escalation: that was once too often in a minute; dispatch gave up, and the shop restarted it"
     );
 
-    kill(&anna, &anna).await;
+    kill(&anna, &shop).await;
     ben.stop().await?;
     let names: Vec<_> = helpers.children().into_iter().map(|child| child.id).collect();
     assert_eq!(names, ["anna"]);
@@ -151,11 +151,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Ends `victim`, and waits until `last` is at work again: the last of those to be restarted for it.
-async fn kill(victim: &ServerRef<Clerk>, last: &ServerRef<Clerk>) {
-    let before = last.incarnation();
-    victim.kill();
-    while last.incarnation() == before {
+/// Ends a clerk, and waits until everybody in the shop is at work again.
+async fn kill(clerk: &ServerRef<Clerk>, shop: &SupervisorRef) {
+    fn is_running(node: &TreeNode) -> bool {
+        node.status == Status::Running && node.children.iter().all(is_running)
+    }
+    let next = clerk.incarnation() + 1;
+    clerk.kill();
+    assert_eq!(clerk.wait_incarnation(next).await.ok(), Some(next));
+    while !is_running(shop.tree().root()) {
         sleep(Duration::from_millis(1)).await;
     }
 }
