@@ -4,10 +4,10 @@
 //!
 //! * each job is a server under a `DynamicSupervisor`: started when there is room, forgotten when it is done;
 //! * a full pool says so at once (`MaxChildren`), and whoever fills it tries again later. The backlog stays where it is;
-//! * a job works in steps. One that crashed goes on with the step that crashed. One that crashes too often
-//!   comes to an end and is restarted by the pool; with `preserve_on_escalation` it still goes on with that step;
-//! * a job ends when its result is acknowledged, and acknowledged is kept. Whoever crashes on the way, the job or the one who
-//!   collects the results: none is missing, and none is counted twice.
+//! * a job works in steps. One that crashed goes on with the step that crashed. One that crashes too often comes to an end
+//!   and is restarted by the pool; with `preserve_on_escalation` it still goes on with that step;
+//! * a job ends when its result is acknowledged, and acknowledged is kept. Whoever crashes on the way, the job or the one
+//!   who collects the results: none is missing, and none is counted twice.
 //!
 //! Run it with `cargo run --example job_pool`. The clock is paused and jumps from timer to timer.
 

@@ -1,4 +1,4 @@
-//! Jobs of several steps, each a server under a supervisor: one is flaky, one always fails, one stumbles, one panics for ever.
+//! Jobs of several steps, servers under a supervisor: one is flaky, one always fails, one stumbles, one panics for ever.
 //!
 //! What it teaches:
 //!
