@@ -12,11 +12,11 @@ use std::{
     mem,
     pin::pin,
     sync::Arc,
-    task::{Context as Task, Poll},
+    task::{Context as Task, Poll, ready},
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, task::coop, time::Instant};
 
 use super::{
     branch::Branch,
@@ -94,6 +94,14 @@ impl Manager {
     }
 
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Next> {
+        // There may always be something to do: a child that never comes to serve, on a runtime that shuts down.
+        let coop = ready!(coop::poll_proceed(task));
+        let next = ready!(self.poll_whatever_is_next(task));
+        coop.made_progress();
+        Poll::Ready(next)
+    }
+
+    fn poll_whatever_is_next(&mut self, task: &mut Task<'_>) -> Poll<Next> {
         loop {
             let now = Instant::now();
             let due = self.retries.first().copied().filter(|(at, _)| *at <= now);

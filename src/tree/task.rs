@@ -108,17 +108,22 @@ impl TaskChild {
 
     /// Marks life `number` as over, if it is not.
     fn over(&self, number: u64, reason: ExitReason) {
-        let mut life = self.life.lock();
+        let life = self.life.lock();
         if life.number != number || life.phase.reason().is_some() {
             return;
         }
         // What was told to end has ended as it was told.
         let reason =
             if life.ordered && !matches!(reason, ExitReason::Normal) { ExitReason::Shutdown } else { reason };
-        life.phase = Phase::Terminated(reason.clone());
-        life.task = None;
         drop(life);
-        self.lineage.report(News::Ended(reason));
+        // The parent first: it is not to see a child that is over and not know of it.
+        self.lineage.report(News::Ended(reason.clone()));
+        let mut life = self.life.lock();
+        if life.number == number {
+            life.phase = Phase::Terminated(reason);
+            life.task = None;
+        }
+        drop(life);
         self.bell.ring();
     }
 }

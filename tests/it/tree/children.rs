@@ -125,7 +125,7 @@ both! {
         );
         assert_eq!(word(&soon(down).await.reason), "shutdown");
         assert!(matches!(soon(b.call(get)).await, Err(CallError::NoProc)));
-        assert_eq!(names.whereis::<Script<u64>>("b").unwrap_err(), WhereisError::NotFound);
+        assert_eq!(names.whereis::<Script<u64>>("b").expect_err("no such name"), WhereisError::NotFound);
         assert!(names.names().is_empty());
         assert_eq!(ids(&sup), ["a", "b", "c"]);
         assert_eq!((sup.count().specs, sup.count().active), (3, 2));

@@ -7,10 +7,10 @@ use std::sync::{
 
 use tokio::task::yield_now;
 use undying::{
-    CallError, CrashKind, ExitReason, Registry, RestartPolicy, ServerSpec, Status, Supervisor, SupervisorRef,
+    CallError, ExitReason, Registry, RestartPolicy, ServerSpec, Status, Supervisor, SupervisorRef,
 };
 
-use super::super::{Kid, SECOND, answers, dies, kid, lives, rise, settled, status};
+use super::super::{Kid, SECOND, answers, dies, kid, rise, settled, status};
 use crate::{
     crash::script::{Script, add, serves, soon},
     support::RACES,
@@ -118,6 +118,7 @@ both! {
         let mut monitors = Vec::new();
         for round in 0..RACES {
             let before = x.incarnation();
+            #[expect(clippy::async_yields_async, reason = "it is set at that moment, and awaited at the end")]
             let setting = tokio::spawn({
                 let x = x.clone();
                 async move {

@@ -136,7 +136,8 @@ both! {
     /// ST11: options of a server that make no sense are refused with the whole tree, by the id of that server.
     async fn a_server_that_makes_no_sense_is_refused() {
         let log = Log::default();
-        let odd: [fn(ServerSpec<Script<u64>>) -> ServerSpec<Script<u64>>; 4] = [
+        type Spec = ServerSpec<Script<u64>>;
+        let odd: [fn(Spec) -> Spec; 4] = [
             |spec| spec.mailbox(Mailbox::bounded(0)),
             |spec| spec.max_restarts(1, Duration::ZERO),
             |spec| spec.commit(CommitPolicy::Every(0)),
