@@ -41,16 +41,16 @@ impl<S: GenServer> Logical<S> {
         true
     }
 
-    /// Ends the logical server without `terminate`.
+    /// Ends the logical server without `terminate`. Between two lives there is nothing to kill.
     pub(crate) fn kill(&self) {
         self.kill_and(None);
     }
 
-    /// As [`kill`](Self::kill). What comes `then` is the parent's to say: one that waits for `Another` life already goes on
-    /// waiting.
+    /// As [`kill`](Self::kill). What comes `then` is the parent's to say.
     pub(super) fn kill_and(&self, then: Option<Then>) {
         let (left, closed) = self.cell.end(|record, ended| {
-            if !note(record, then) {
+            note(record, then);
+            if record.life.is_past() {
                 return (None, None);
             }
             // No incarnation comes to life after this, and the one that was alive is gone before the mailbox closes: it
@@ -67,13 +67,20 @@ impl<S: GenServer> Logical<S> {
     }
 
     /// Takes no messages any more; once those that are queued are handled, the server ends with `reason`. Tells which of its lives
-    /// that ends; `None` if it is over already.
+    /// that ends; `None` if it is over already. Between two lives, if there will be another in spite of that, it is the last one.
     pub(crate) fn stop(&self, reason: ExitReason) -> Option<u64> {
         let stopped = self.cell.look(|record| {
-            Self::end_of(record).is_none().then(|| (record.life.lives, self.close(record, reason)))
+            if Self::end_of(record).is_some() {
+                return None;
+            }
+            let life = &record.life;
+            if life.is_past() && self.options.restart.restarts(&reason) {
+                return Some((life.lives - u64::from(life.waiting), None));
+            }
+            Some((life.lives, Some(self.close(record, reason))))
         });
         let (life, closed) = stopped?;
-        closed.settle();
+        closed.into_iter().for_each(Closed::settle);
         self.mailbox.wake();
         self.wake_supervisor();
         Some(life)
@@ -84,8 +91,8 @@ impl<S: GenServer> Logical<S> {
         self.shut_down_and(reason, None);
     }
 
-    /// As [`shut_down`](Self::shut_down). What comes `then` is the parent's to say: one that waits for `Another` life already goes
-    /// on waiting.
+    /// As [`shut_down`](Self::shut_down). What comes `then` is the parent's to say; between two lives there is nothing to be done
+    /// besides.
     pub(super) fn shut_down_and(&self, reason: ExitReason, then: Option<Then>) {
         let kill_at = match self.options.shutdown {
             Shutdown::BrutalKill => return self.kill_and(then),
@@ -93,7 +100,8 @@ impl<S: GenServer> Logical<S> {
             Shutdown::Infinity => None,
         };
         let closed = self.cell.look(|record| {
-            if !note(record, then) {
+            note(record, then);
+            if then.is_some() && record.life.is_past() {
                 return None;
             }
             record.life.kill_at = record.life.kill_at.or(kill_at);
@@ -111,13 +119,12 @@ impl<S: GenServer> Logical<S> {
     }
 }
 
-/// Notes what the parent wants to come after this life; that nothing comes is final. Tells whether this life is yet to be ended.
-fn note<S: GenServer>(record: &mut Record<S>, then: Option<Then>) -> bool {
+/// Notes what the parent wants to come after this life; that nothing comes is final.
+fn note<S: GenServer>(record: &mut Record<S>, then: Option<Then>) {
     let life = &mut record.life;
-    let Some(then) = then else { return true };
-    life.then = life.then.filter(|before| *before == Then::Nothing).or(Some(then));
-    // One that waits only has to hear that.
-    !life.waiting
+    if life.then != Some(Then::Nothing) {
+        life.then = then.or(life.then);
+    }
 }
 
 /// The incarnation `epoch` is fenced, and leaves what it has in hand.

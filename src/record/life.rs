@@ -61,6 +61,11 @@ impl Life {
         *self = Self { phase, serving, announced: epoch, died, begun, lives, ..Self::default() };
     }
 
+    /// Whether this life is over, and another may come.
+    pub(crate) fn is_past(&self) -> bool {
+        self.turned_over || self.waiting
+    }
+
     pub(crate) fn status(&self) -> Status {
         match self.phase {
             Phase::Starting if self.lives > 0 => Status::Restarting,

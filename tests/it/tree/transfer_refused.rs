@@ -275,7 +275,9 @@ async fn a_pause_before_a_restart_is_waited_for() {
             let dynamic = started(DynamicSupervisor::builder().backoff(pause)).await;
             for from in [Home::Static(fixed), Home::Dynamic(dynamic)] {
                 let server = from.child("moved").await;
+                let down = server.monitor();
                 server.kill();
+                soon(down).await;
                 until("it is down", || from.info(server.id()).status == Status::Restarting).await;
                 let begin = Instant::now();
                 let result = from.send("moved", server.id(), &to).await;
