@@ -192,6 +192,9 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// If a worker crashes meanwhile, the next one goes on with the queue; if that cannot even start, the server ends without.
     ///
+    /// A permanent child of a supervisor ends like any other, and is given another life: then its name is not free. To have it
+    /// stopped for good, ask its supervisor to [terminate](crate::SupervisorRef::terminate_child) it.
+    ///
     /// From the first poll on no new message is taken: calls get [`Stopped`](crate::CallError::Stopped).
     ///
     /// # Cancel safety
@@ -212,7 +215,8 @@ impl<S: GenServer> ServerRef<S> {
         PendingStop::new(&self.logical, reason)
     }
 
-    /// Ends the server at once, without `terminate`. A callback is cut at its next await; whoever waits for an answer gets
+    /// Ends the server at once, without `terminate`; a supervisor gives it another life, unless it is temporary. Between two
+    /// lives there is nothing to kill. A callback is cut at its next await; whoever waits for an answer gets
     /// [`Stopped`](crate::CallError::Stopped) with [`Killed`](ExitReason::Killed).
     pub fn kill(&self) {
         self.logical.kill();

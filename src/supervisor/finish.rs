@@ -41,8 +41,8 @@ impl<S: GenServer> Supervisor<S> {
         let news = News::of(&phase).expect("it has ended");
         if !self.logical.try_later(&news) {
             let tasks = self.logical.dismiss_everyone(&reason, true);
-            self.logical.pause(&told, news);
             self.see_off(tasks).await;
+            self.logical.pause(&told, news);
         }
         let verdict =
             |this: &mut Self, _: &mut Task<'_>| this.logical.verdict().map_or(Poll::Pending, Poll::Ready);

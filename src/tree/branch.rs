@@ -46,8 +46,10 @@ impl Branch {
         rules: Rules,
         care: Care,
         founders: Vec<Entry>,
-        partitions: Option<usize>,
+        partitioned: bool,
     ) -> Arc<Self> {
+        let all = || founders.iter().map(|founder| founder.child.clone()).collect();
+        let partitions = partitioned.then(|| Arc::new(Partitions::new(all())));
         Arc::new(Self {
             server: ServerId::next(),
             id,
@@ -57,7 +59,7 @@ impl Branch {
             lineage: Lineage::default(),
             roster: Mutex::new(Roster::new(founders)),
             bell: Bell::new(),
-            partitions: partitions.map(Partitions::new).map(Arc::new),
+            partitions,
         })
     }
 
@@ -116,14 +118,17 @@ impl Branch {
         })
     }
 
-    /// A child that was seated is begun.
-    pub(crate) fn begun(&self, seat: u64) {
-        self.look(|roster| {
-            if let Some(stage @ Stage::Seated) = roster.children.get_mut(seat).map(|entry| &mut entry.stage) {
-                *stage = Stage::Starting;
+    /// A child that was seated is begun. Tells whether somebody has wanted it to end before that.
+    pub(crate) fn begun(&self, seat: u64) -> bool {
+        let leaving = self.look(|roster| {
+            let Some(entry) = roster.children.get_mut(seat) else { return false };
+            if let Stage::Seated = entry.stage {
+                entry.stage = Stage::Starting;
             }
+            entry.leaving
         });
         self.ring();
+        leaving
     }
 
     /// Forgets a child. It reports to nobody any more.

@@ -8,6 +8,7 @@ use super::{
     child_spec::{ChildSpec, Seed, within},
     children::{Care, Entry, Stage},
     handle::{ChildCount, ChildInfo, SupervisorGuard, handle},
+    roster::Roster,
     rules::Rules,
     supervisor::start,
     transfer::{self, Adopt},
@@ -144,7 +145,7 @@ impl DynamicSupervisor {
         async move {
             self.rules.check()?;
             let Self { id, rules, care } = self;
-            let branch = Branch::new(id.into(), rules, care, Vec::new(), None);
+            let branch = Branch::new(id.into(), rules, care, Vec::new(), false);
             Ok(DynamicSupervisorRef { branch: start(branch, caller).await? })
         }
     }
@@ -156,7 +157,7 @@ impl Seed for DynamicSupervisor {
     }
 
     fn plant(self: Box<Self>, id: &str, care: Care, _retained: bool) -> Result<Arc<dyn Child>, StartError> {
-        Ok(Branch::new(id.into(), self.rules, care, Vec::new(), None))
+        Ok(Branch::new(id.into(), self.rules, care, Vec::new(), false))
     }
 }
 
@@ -205,7 +206,9 @@ impl DynamicSupervisorRef {
         let starting = Starting { branch, seat, child: &*child };
         child.lineage.set(Some(branch.seat(seat, false)));
         let begun = Logical::begin(&child, &on);
-        branch.begun(seat);
+        if branch.begun(seat) {
+            Child::shut_down(&*child, Then::Nothing);
+        }
         let served = match begun {
             Ok(()) => child.served().await,
             Err(error) => Err(error),
@@ -244,6 +247,12 @@ impl DynamicSupervisorRef {
             let first = !std::mem::replace(&mut entry.leaving, true);
             Ok((seat, entry.child.clone(), first))
         })?;
+        // Nothing can be said to a child that is about to begin.
+        let begun = |roster: &mut Roster| {
+            let stage = roster.children.get(seat).map(|entry| &entry.stage);
+            (!matches!(stage, Some(Stage::Seated))).then_some(())
+        };
+        self.branch.until(begun).await;
         child.shut_down(Then::Nothing);
         child.gone().await;
         // One that was down already has nothing to tell any more.

@@ -13,6 +13,7 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{
+    child::Child,
     child_spec::ChildSpec,
     supervisor::{Supervisor, SupervisorRef},
 };
@@ -106,7 +107,7 @@ impl<S: GenServer> PartitionSupervisor<S> {
 
     fn into_supervisor(self) -> Supervisor {
         let Self { partitions, spec, supervisor } = self;
-        let mut supervisor = supervisor.partitioned(partitions);
+        let mut supervisor = supervisor.partitioned();
         for index in 0..partitions {
             supervisor = supervisor.child(spec(index).id(index.to_string()));
         }
@@ -128,20 +129,21 @@ impl<S: GenServer> fmt::Debug for PartitionSupervisor<S> {
 
 /// How many partitions there are, and how many of them are in use.
 pub(crate) struct Partitions {
-    all: usize,
+    /// In order, wherever they are by now.
+    all: Vec<Arc<dyn Child>>,
     in_use: AtomicUsize,
     /// One resize at a time.
     resizing: Mutex<()>,
 }
 
 impl Partitions {
-    pub(super) fn new(all: usize) -> Self {
-        Self { all, in_use: AtomicUsize::new(all), resizing: Mutex::new(()) }
+    pub(super) fn new(all: Vec<Arc<dyn Child>>) -> Self {
+        Self { in_use: AtomicUsize::new(all.len()), all, resizing: Mutex::new(()) }
     }
 
     /// Another life begins with all of them.
     pub(super) fn renew(&self) {
-        self.in_use.store(self.all, Ordering::Release);
+        self.in_use.store(self.all.len(), Ordering::Release);
     }
 }
 
@@ -156,8 +158,7 @@ impl<S: GenServer> PartitionSupervisorRef<S> {
     /// `None` if it is no supervisor of partitions of that type.
     pub(super) fn of(supervisor: SupervisorRef) -> Option<Self> {
         let partitions = supervisor.branch.partitions.clone()?;
-        let founders = supervisor.branch.founders();
-        let servers: Option<Arc<[_]>> = founders.into_iter().map(SupervisorRef::typed).collect();
+        let servers: Option<Arc<[_]>> = partitions.all.iter().cloned().map(SupervisorRef::typed).collect();
         Some(Self { supervisor, partitions, servers: servers? })
     }
 
@@ -198,13 +199,13 @@ impl<S: GenServer> PartitionSupervisorRef<S> {
     /// those before it are in use; [`ChildError::NoProc`] if the supervisor is over, or about to be.
     pub async fn resize(&self, n: usize) -> Result<(), ChildError> {
         let Partitions { all, in_use, resizing } = &*self.partitions;
-        if n > *all {
+        if n > all.len() {
             return Err(ChildError::MaxChildren);
         }
         let _turn = resizing.lock().await;
         // From here on nobody is routed to those that are to be stopped.
         in_use.fetch_min(n, Ordering::AcqRel);
-        for index in (n..*all).rev() {
+        for index in (n..all.len()).rev() {
             self.supervisor.terminate_child(&index.to_string()).await?;
         }
         for index in self.partitions()..n {

@@ -71,7 +71,8 @@ pub struct Supervisor {
     rules: Rules,
     care: Care,
     children: Vec<ChildSpec>,
-    partitions: Option<usize>,
+    /// Its children are the partitions of something.
+    partitioned: bool,
 }
 
 impl Supervisor {
@@ -93,7 +94,7 @@ impl Supervisor {
                 significant: false,
             },
             children: Vec::new(),
-            partitions: None,
+            partitioned: false,
         }
     }
 
@@ -182,15 +183,15 @@ impl Supervisor {
     }
 
     /// Its children are the partitions of something.
-    pub(super) fn partitioned(mut self, partitions: usize) -> Self {
-        self.partitions = Some(partitions);
+    pub(super) fn partitioned(mut self) -> Self {
+        self.partitioned = true;
         self
     }
 
     fn plant(self, id: &str, care: Care) -> Result<Arc<Branch>, StartError> {
-        let Self { id: _, rules, care: _, children, partitions } = self;
+        let Self { id: _, rules, care: _, children, partitioned } = self;
         let founders = children.into_iter().map(|child| child.plant(true)).collect::<Result<_, _>>()?;
-        Ok(Branch::new(id.into(), rules, care, founders, partitions))
+        Ok(Branch::new(id.into(), rules, care, founders, partitioned))
     }
 }
 
@@ -232,7 +233,7 @@ impl Drop for KillOnDrop<'_> {
 impl Seed for Supervisor {
     fn check(&self, id: &str) -> Result<(), StartError> {
         self.rules.check().map_err(|error| within(id, error))?;
-        if self.partitions == Some(0) {
+        if self.partitioned && self.children.is_empty() {
             return Err(StartError::Config(format!("`{id}` has no partitions")));
         }
         let mut ids = HashSet::new();
@@ -259,7 +260,7 @@ impl From<Supervisor> for ChildSpec {
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, rules, care, children, partitions: _ } = self;
+        let Self { id, rules, care, children, partitioned: _ } = self;
         f.debug_struct("Supervisor")
             .field("id", id)
             .field("rules", rules)

@@ -43,7 +43,9 @@ impl Child for Branch {
             roster.on = Some(on.clone());
             roster.since = Instant::now();
             let founders = roster.founders.clone();
-            let seat = |entry: Entry| (entry.child.clone(), roster.children.insert(entry));
+            // Nobody takes them away before they are started.
+            let seat =
+                |entry: Entry| (entry.child.clone(), roster.children.insert(Entry { busy: true, ..entry }));
             founders.into_iter().map(seat).collect::<Vec<_>>()
         });
         if let Some(partitions) = &self.partitions {
