@@ -26,6 +26,7 @@ mod transfer_ends;
 mod transfer_kinds;
 mod transfer_races;
 mod transfer_refused;
+mod transfer_waits;
 
 use std::{
     mem,

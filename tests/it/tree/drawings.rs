@@ -1,10 +1,11 @@
 //! A tree as text, for Graphviz and for Mermaid: every node and every edge is there, whatever the ids are.
 
-use undying::{
-    ChildSpec, DynamicSupervisor, PartitionSupervisor, Registry, Supervisor, SupervisorRef, Tree, TreeNode,
-};
+use undying::{ChildSpec, DynamicSupervisor, PartitionSupervisor, Registry, Supervisor, Tree, TreeNode};
 
-use super::parts::{child, counter, family};
+use super::{
+    parts::{child, counter, family},
+    rise,
+};
 use crate::{crash::script::soon, support::quiet};
 
 /// Ids that mean something to who reads a drawing.
@@ -206,10 +207,6 @@ fn is_written(tree: &Tree) {
         }
         columns.push((node, column));
     }
-}
-
-async fn rise(spec: Supervisor) -> SupervisorRef {
-    soon(spec.start()).await.expect("it starts")
 }
 
 fn agree(tree: &Tree) {

@@ -2,12 +2,12 @@
 
 use tokio::task::{JoinHandle, yield_now};
 use undying::{
-    ChildInfo, DynamicSupervisorRef, ExitReason, GenServer, ServerId, ServerRef, ServerSpec, SupervisorRef,
-    TransferError,
+    ChildInfo, DynamicSupervisorRef, ExitReason, GenServer, ServerId, ServerRef, ServerSpec, Status,
+    SupervisorRef, TransferError,
 };
 
-use super::parts::{Counter, counter, entry, family, nursery};
-use crate::crash::script::soon;
+use super::parts::{Counter, counter, entry, family, nursery, reborn};
+use crate::{crash::script::soon, support::until};
 
 /// A supervisor from or to which a child is moved. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -156,4 +156,15 @@ pub(super) fn moves(
         pause(later).await;
         from.send("moved", server, &to).await
     })
+}
+
+/// It is `home` that looks after `server`.
+pub(super) async fn is_looked_after(home: &Home, server: &ServerRef<impl GenServer>) {
+    let restarts = home.info(server.id()).restarts;
+    reborn(server).await;
+    until("it is listed so", || {
+        let listed = home.info(server.id());
+        (listed.restarts, listed.status) == (restarts + 1, Status::Running)
+    })
+    .await;
 }

@@ -8,19 +8,15 @@ use undying::{
     Supervisor, SupervisorRef, TreeNode,
 };
 
-use super::parts::{
-    Counter, HOUR, Life, SECOND, born, child, counter, entry, family, nursery, only_once, reborn,
+use super::{
+    parts::{Counter, HOUR, Life, SECOND, born, child, counter, entry, family, nursery, only_once, reborn},
+    rise,
 };
 use crate::{
     crash::script::{add, ask, boom, inc, serves, soon, tell},
     effects::held,
     support::{RACES, quiet, until},
 };
-
-/// Starts a tree that nothing is wrong with.
-async fn rise(spec: Supervisor) -> SupervisorRef {
-    soon(spec.start()).await.expect("it starts")
-}
 
 /// The child of `node` of that id.
 fn below<'a>(node: &'a TreeNode, id: &str) -> &'a TreeNode {

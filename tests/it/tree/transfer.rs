@@ -16,7 +16,7 @@ use crate::{
         tape::{Event, rest, tape},
     },
     effects::{Alive, Log, held, within},
-    support::{Gate, quiet, until},
+    support::{quiet, until},
 };
 
 both! {
@@ -267,77 +267,5 @@ async fn a_busy_worker_is_moved_at_once() {
         let life = Life::new();
         let other = to.bear("other", life.clone().spec()).await;
         assert_eq!((other.call(|reply| reply).await.ok(), life.births()), (Some(1), 1));
-    }
-}
-
-/// TR7: supervisors that are busy with other children, for as long as it takes, are no reason to wait.
-#[tokio::test(start_paused = true)]
-async fn supervisors_busy_with_others_are_not_waited_for() {
-    quiet();
-    for (from, to) in pairs().await {
-        let server = from.child("moved").await;
-        let gate = Gate::new();
-        let starts = [&from, &to].map(|home| {
-            let (home, gate) = (home.clone(), gate.clone());
-            let life = Life::new().born(move |_| {
-                let gate = gate.clone();
-                async move {
-                    gate.pass().await;
-                    Ok(Next::Wait)
-                }
-            });
-            tokio::spawn(async move { home.bear("slow", life.spec()).await })
-        });
-        gate.arrived().await;
-        gate.arrived().await;
-        let begin = Instant::now();
-        from.move_to("moved", server.id(), &to).await;
-        assert_eq!(begin.elapsed(), Duration::ZERO);
-        assert!(to.has(server.id()) && !from.has(server.id()));
-        assert_eq!((ask(&server, add).await, server.incarnation()), (1, 1));
-        gate.open();
-        gate.open();
-        for start in starts {
-            start.await.expect("it starts");
-        }
-        assert_eq!((from.len(), to.len()), (1, 2));
-    }
-}
-
-/// TR8: a child that its supervisor is still starting is waited for, and moved when it serves.
-#[tokio::test(start_paused = true)]
-async fn a_start_is_waited_for() {
-    quiet();
-    for to in [Home::fixed().await, Home::dynamic().await] {
-        let (from, gate) = (family([]).await, Gate::new());
-        let at = gate.clone();
-        let life = Life::new().born(move |_| {
-            let gate = at.clone();
-            async move {
-                gate.pass().await;
-                Ok(Next::Wait)
-            }
-        });
-        let starts = tokio::spawn({
-            let (from, spec) = (from.clone(), life.clone().spec().id("moved"));
-            async move { from.start_child(spec).await }
-        });
-        gate.arrived().await;
-        let opens = async {
-            sleep(SECOND * 2).await;
-            gate.open();
-        };
-        let begin = Instant::now();
-        let moved = async {
-            match &to {
-                Home::Static(to) => from.transfer("moved", to).await,
-                Home::Dynamic(to) => from.transfer("moved", to).await,
-            }
-        };
-        let (moved, ()) = tokio::join!(moved, opens);
-        moved.expect("it is moved");
-        assert_eq!((begin.elapsed(), from.count().specs, to.len()), (SECOND * 2, 0, 1));
-        starts.await.expect("no panic").expect("it has started");
-        assert_eq!((to.children()[0].status, life.births()), (Status::Running, 1));
     }
 }

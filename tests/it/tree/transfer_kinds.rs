@@ -133,9 +133,10 @@ both! {
             assert_eq!((ask(&a, get).await, a.incarnation(), b.incarnation(), log.len()), (1, 1, 1, 0));
             // It still is a supervisor: its strategy holds.
             reborn(&a).await;
-            until("those below are restarted, too", || b.incarnation() == 2 && deeper.count().active == 1)
-                .await;
-            assert_eq!(inner.count().active, 2);
+            until("all of it is restarted", || {
+                (b.incarnation(), inner.count().active, deeper.count().active) == (2, 2, 1)
+            })
+            .await;
             let before = log.len();
             to.stop().await;
             assert!(!inner.is_alive() && !deeper.is_alive());

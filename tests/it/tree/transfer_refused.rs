@@ -1,37 +1,18 @@
 //! Transfers that do not happen: everything is as it was, and the child runs on under its supervisor.
 
-use std::{future::pending, time::Duration};
-
-use tokio::time::{Instant, sleep};
 use undying::{
-    AutoShutdown, Backoff, ChildError, DynamicSupervisor, GenServer, Next, Registry, RestartPolicy,
-    ServerRef, Shutdown, StartError, Status, Supervisor, SupervisorRef, TransferError,
+    AutoShutdown, ChildError, DynamicSupervisor, Registry, StartError, Status, Supervisor, TransferError,
 };
 
 use super::{
-    homes::{Home, pairs},
-    parts::{Counter, Life, SECOND, born, child, counter, family, nursery, reborn, started},
+    homes::{Home, is_looked_after, pairs},
+    parts::{Counter, child, counter, family, nursery, started},
+    rise,
 };
 use crate::{
     crash::script::{add, ask, soon},
-    support::{Gate, RACES, quiet, until},
+    support::{RACES, until},
 };
-
-/// It is `home` that looks after `server`.
-async fn is_looked_after(home: &Home, server: &ServerRef<impl GenServer>) {
-    let restarts = home.info(server.id()).restarts;
-    reborn(server).await;
-    until("it is listed so", || {
-        let listed = home.info(server.id());
-        (listed.restarts, listed.status) == (restarts + 1, Status::Running)
-    })
-    .await;
-}
-
-/// Starts a tree that nothing is wrong with.
-async fn rise(spec: Supervisor) -> SupervisorRef {
-    soon(spec.start()).await.expect("it starts")
-}
 
 both! {
     /// TR4: a destination that is full refuses; the child notices nothing. So it is when there is room.
@@ -212,140 +193,23 @@ both! {
         assert_eq!((from.len(), full.count().specs), (0, 1));
         assert_eq!(names.whereis::<Counter>("moved").expect("it is found").id(), server.id());
     }
-}
 
-/// TR7 TR8: a child that its supervisor restarts, one after the other, is waited for, 5 s at most; then nothing has changed. A
-/// dynamic supervisor waits for no restart itself, so nobody has to wait for it either.
-#[tokio::test(start_paused = true)]
-async fn a_restart_is_waited_for_where_the_supervisor_waits_for_it() {
-    quiet();
-    for (from, to) in pairs().await {
-        let gate = Gate::new();
-        let at = gate.clone();
-        let life = Life::new().born(move |nth| {
-            let gate = at.clone();
-            async move {
-                if nth > 1 {
-                    gate.pass().await;
-                }
-                Ok(Next::Wait)
-            }
-        });
-        let server = from.bear("moved", life.clone().spec()).await;
-        server.kill();
-        gate.arrived().await;
-        let begin = Instant::now();
-        if let Home::Static(_) = &from {
-            let waited = from.send("moved", server.id(), &to).await;
-            assert!(matches!(waited, Err(TransferError::Timeout)), "{waited:?}");
-            assert_eq!(begin.elapsed(), SECOND * 5);
-            assert!(from.has(server.id()) && !to.has(server.id()));
-            assert_eq!(from.info(server.id()).status, Status::Restarting);
-            // In time, it is moved as soon as it serves.
-            let opens = async {
-                sleep(SECOND * 3).await;
-                gate.open();
-            };
-            let (moved, ()) = tokio::join!(from.send("moved", server.id(), &to), opens);
-            moved.expect("it is moved");
-            assert_eq!(begin.elapsed(), SECOND * 8);
-        } else {
-            from.move_to("moved", server.id(), &to).await;
-            assert_eq!(begin.elapsed(), Duration::ZERO);
-            assert_eq!(to.info(server.id()).status, Status::Restarting);
-            gate.open();
-        }
-        assert!(to.has(server.id()) && !from.has(server.id()));
-        assert_eq!((soon(server.call(|reply| reply)).await.ok(), life.births()), (Some(2), 2));
-        let listed = to.info(server.id());
-        assert_eq!((listed.status, listed.restarts), (Status::Running, 1));
-        gate.open();
-        is_looked_after(&to, &server).await;
-    }
-}
-
-/// TR7 TR8: a child that waits to be restarted is not moved before it is: its supervisor has promised it a restart.
-#[tokio::test(start_paused = true)]
-async fn a_pause_before_a_restart_is_waited_for() {
-    quiet();
-    for to in [Home::fixed().await, Home::dynamic().await] {
-        for (pause, waits, moved) in [(SECOND * 3, SECOND * 3, true), (SECOND * 60, SECOND * 5, false)] {
-            let pause = Backoff::exponential(pause, pause);
-            let fixed = rise(Supervisor::builder().backoff(pause)).await;
-            let dynamic = started(DynamicSupervisor::builder().backoff(pause)).await;
-            for from in [Home::Static(fixed), Home::Dynamic(dynamic)] {
-                let server = from.child("moved").await;
-                let down = server.monitor();
-                server.kill();
-                soon(down).await;
-                until("it is down", || from.info(server.id()).status == Status::Restarting).await;
-                let begin = Instant::now();
-                let result = from.send("moved", server.id(), &to).await;
-                assert_eq!((result.is_ok(), begin.elapsed()), (moved, waits), "{result:?}");
-                assert_eq!((from.has(server.id()), to.has(server.id())), (!moved, moved));
-                // Here or there, it comes back.
-                assert_eq!(server.wait_incarnation(2).await.expect("a life"), 2);
-                assert_eq!(ask(&server, add).await, 1);
-                assert_eq!(server.incarnation(), 2);
-                if moved {
-                    to.terminate("moved", server.id()).await;
-                    if let Home::Static(to) = &to {
-                        to.delete_child("moved").await.expect("it is deleted");
-                    }
-                } else {
-                    assert!(matches!(result, Err(TransferError::Timeout)), "{result:?}");
-                }
-            }
-        }
-    }
-}
-
-/// TR7 TR8: a child that is being terminated is waited for, 5 s at most, and once it is gone there is nothing to move.
-#[tokio::test(start_paused = true)]
-async fn a_termination_is_waited_for() {
-    quiet();
-    for to in [Home::fixed().await, Home::dynamic().await] {
-        for (takes, error) in [(SECOND * 3, "not found"), (SECOND * 8, "timeout")] {
-            let from = nursery().await;
-            let life = Life::new().dies(move |_| sleep(takes));
-            let spec = life.spec().restart(RestartPolicy::Temporary).shutdown(Shutdown::Infinity);
-            let server = born(&from, spec).await;
-            let home = Home::Dynamic(from.clone());
-            let begin = Instant::now();
-            let (terminated, moved) =
-                tokio::join!(from.terminate_child(server.id()), home.send("moved", server.id(), &to));
-            terminated.expect("a child");
-            match moved {
-                Err(TransferError::NotFound) => assert_eq!(error, "not found"),
-                Err(TransferError::Timeout) => assert_eq!(error, "timeout"),
+    /// TR5: a child that is down does not run, so there is nothing to move to a supervisor of running children. Between static
+    /// ones it may be moved as it is; either way it can be started again where it is listed.
+    async fn a_child_that_is_down_is_nowhere_lost() {
+        for to in [Home::fixed().await, Home::dynamic().await] {
+            let from = family(["moved"]).await;
+            let server = from.server::<Counter>("moved").expect("it is there");
+            soon(from.terminate_child("moved")).await.expect("a child");
+            let moved = Home::Static(from.clone()).send("moved", server.id(), &to).await;
+            let listed = match (&to, moved) {
+                (Home::Static(to), Ok(())) => to,
+                (_, Err(TransferError::NotFound)) => &from,
                 other => panic!("{other:?}"),
-            }
-            assert_eq!((begin.elapsed(), to.len(), from.count().specs), (takes, 0, 0));
+            };
+            assert_eq!((from.count().specs + to.len(), server.status()), (1, Status::Terminated));
+            soon(listed.restart_child("moved")).await.expect("it is started again");
+            assert_eq!(ask(&server, add).await, 1);
         }
-    }
-}
-
-/// A source that is stopping gives nothing away, and a transfer does not wait for it for ever.
-#[tokio::test(start_paused = true)]
-async fn a_source_that_never_stops_is_not_waited_for() {
-    quiet();
-    for (from, to) in pairs().await {
-        let life = Life::new().dies(|_| pending());
-        let server = from.bear("moved", life.spec().shutdown(Shutdown::Infinity)).await;
-        let stop = tokio::spawn({
-            let from = from.clone();
-            async move { from.stop().await }
-        });
-        sleep(SECOND).await;
-        let begin = Instant::now();
-        let refused = from.send("moved", server.id(), &to).await;
-        assert!(
-            matches!(refused, Err(TransferError::NoProc | TransferError::NotFound | TransferError::Timeout)),
-            "{refused:?}"
-        );
-        assert!(begin.elapsed() <= SECOND * 5 && to.len() == 0);
-        server.kill();
-        stop.await.expect("it stops");
-        assert_eq!(server.status(), Status::Terminated);
     }
 }
