@@ -7,6 +7,7 @@ mod deadlocks;
 mod drops;
 mod effects;
 mod ends;
+mod kin;
 mod kit;
 mod leftovers;
 mod limits;
