@@ -1,11 +1,11 @@
 //! Transfers at the same moment as ends, stops, restarts and other transfers.
 
 use tokio::{join, task::yield_now};
-use undying::{Adopt, DynamicSupervisorRef, SupervisorRef, Tree};
+use undying::{Adopt, DynamicSupervisorRef, PartitionSupervisor, SupervisorRef, Tree};
 
 use super::{child, counter, crowd, family, start, start_crowd};
 use crate::{
-    crash::script::{add, ask, get, inc, soon, tell},
+    crash::script::{Script, add, ask, get, inc, soon, tell},
     support::{RACES, until},
 };
 
@@ -171,6 +171,30 @@ both! {
         soon(crowd.stop()).await.expect("it ran");
         assert!(!server.is_alive());
         soon(tree.stop()).await.expect("it ran");
+    }
+
+    /// Partitions that were moved away, or deleted, are missing, and nothing breaks for it.
+    async fn partitions_without_one_of_them_route_on() {
+        let partitions = PartitionSupervisor::new(3, |index| counter(&index.to_string())).id("parts");
+        let (tree, other) = (start(family().child(partitions)).await, start_crowd().await);
+        let parts = tree.partition_supervisor::<Script<u64>>("parts").expect("it is there");
+        let servers: Vec<_> = (0..3).map(|index| parts.partition(index).expect("it is there")).collect();
+        soon(parts.supervisor().transfer("1", &other)).await.expect("nothing is in the way");
+        let again = tree.partition_supervisor::<Script<u64>>("parts").expect("it is there");
+        for parts in [&parts, &again] {
+            for key in 0..50 {
+                let to = parts.route(&key);
+                assert!(servers.iter().any(|server| server.id() == to.id()));
+                assert_eq!(parts.route(&key).id(), to.id());
+            }
+            assert!(parts.partition(7).is_none());
+        }
+        let _ = soon(again.resize(1)).await;
+        let _ = soon(again.resize(3)).await;
+        (0..50).for_each(|key| drop(again.route(&key)));
+        soon(tree.stop()).await.expect("it ran");
+        assert_eq!(ask(&servers[1], add).await, 1);
+        soon(other.stop()).await.expect("it ran");
     }
 
     /// A crowd that has room for one never has two, whoever comes from where.

@@ -116,6 +116,31 @@ both! {
         }
     }
 
+    /// A child that somebody terminates before it has begun, since it was seen in the list, does not begin after that.
+    async fn who_is_terminated_before_it_begins_does_not_begin() {
+        let crowd = start_crowd().await;
+        let over = Arc::new(AtomicBool::new(false));
+        let hunter = {
+            let (crowd, over) = (crowd.clone(), over.clone());
+            tokio::spawn(async move {
+                while !over.load(SeqCst) {
+                    for prey in crowd.children() {
+                        let _ = crowd.terminate_child(prey.server).await;
+                    }
+                    yield_now().await;
+                }
+            })
+        };
+        let mut started = Vec::new();
+        for _ in 0..5 * RACES {
+            started.extend(soon(crowd.start_child(counter("prey"))).await);
+        }
+        over.store(true, SeqCst);
+        soon(hunter).await.expect("no panic");
+        soon(crowd.stop()).await.expect("it ran");
+        assert_eq!(started.iter().filter(|server| server.is_alive()).count(), 0, "nobody is left behind");
+    }
+
     /// A child that is started while its dynamic supervisor is stopped was started before that, and is stopped, or was not.
     async fn a_start_during_a_stop_leaves_nobody_behind() {
         for round in 0..RACES {

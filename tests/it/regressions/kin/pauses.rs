@@ -42,6 +42,9 @@ both! {
             soon(server.stopped()).await;
             until("it is over", || !server.is_alive()).await;
             assert!(matches!(soon(server.call(add)).await, Err(CallError::NoProc)));
+            if way >= 3 {
+                soon(sibling.stopped()).await;
+            }
             assert_eq!(sibling.is_alive(), way < 3, "way {way}");
             if way < 3 {
                 soon(tree.stop()).await.expect("it ran");
