@@ -214,7 +214,7 @@ pub enum ChildError {
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// The supervisor it was to be taken from has no such child.
+    /// The supervisor it was to be taken from has no such child, or it is down.
     #[error("no such child")]
     NotFound,
     /// The supervisor it was to be given to does not take it: that is [over](ChildError::NoProc), or

@@ -59,6 +59,7 @@ pub(crate) struct Stir {
 
 /// Who is to hear that nothing is taken in any more.
 #[must_use = "they are woken by `settle`, outside every lock (K8)"]
+#[derive(Default)]
 pub(crate) struct Closed {
     worker: Option<Waker>,
     line: Vec<Option<Waker>>,
@@ -286,36 +287,24 @@ impl<M> Mailbox<M> {
     pub(crate) fn close(&self, reason: ExitReason) -> Closed {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
-            return Closed { worker: None, line: Vec::new() };
+            return Closed::default();
         }
         inbox.intake = Intake::Closing(reason);
         Closed { worker: inbox.worker.take(), line: inbox.line.dismiss() }
     }
 
     /// The server is over: takes nothing in any more, and gives back what is queued beside the batch.
-    pub(crate) fn end(&self, reason: ExitReason) -> Vec<VecDeque<M>> {
-        let mut inbox = self.inbox.lock();
-        inbox.intake = Intake::Ended(reason);
-        let queued = inbox.drain();
-        let worker = inbox.worker.take();
-        let line = inbox.line.dismiss();
-        drop((inbox, worker));
-        line.into_iter().for_each(wake_quietly);
-        queued
+    pub(crate) fn end(&self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed) {
+        self.inbox.lock().end(reason)
     }
 
     /// The server is over, and takes messages in for another life: gives back what is queued beside the batch. Whoever is in
     /// line is sent away.
-    pub(crate) fn turn_over(&self, reason: ExitReason) -> Vec<VecDeque<M>> {
+    pub(crate) fn turn_over(&self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed) {
         let mut inbox = self.inbox.lock();
-        let queued = inbox.drain();
-        let line = inbox.line.dismiss();
-        let worker = inbox.worker.take();
-        inbox.intake = Intake::Ended(reason);
+        let ended = inbox.end(reason);
         inbox.open();
-        drop((inbox, worker));
-        line.into_iter().for_each(wake_quietly);
-        queued
+        ended
     }
 
     /// Takes messages in again, for another life.
@@ -365,9 +354,11 @@ impl<M> Inbox<M> {
         }
     }
 
-    fn drain(&mut self) -> Vec<VecDeque<M>> {
+    fn end(&mut self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed) {
+        self.intake = Intake::Ended(reason);
         let filling = mem::take(&mut self.filling);
-        mem::take(&mut self.full).into_iter().chain([filling]).collect()
+        let queued = mem::take(&mut self.full).into_iter().chain([filling]).collect();
+        (queued, Closed { worker: self.worker.take(), line: self.line.dismiss() })
     }
 
     /// Another life begins.

@@ -37,13 +37,18 @@ impl<S: GenServer> Child for Logical<S> {
     }
 
     fn started(&self) -> Until<'_, bool> {
-        Box::pin(self.until(|record| match record.life.phase {
+        let started = self.until(|record| match record.life.phase {
             _ if record.life.served => Some(true),
             // Of one that was ended before it began, the end is yet to come.
             _ if record.life.waiting => (!self.is_to_end(record)).then_some(false),
             Phase::Starting | Phase::Running | Phase::Restarting => None,
             Phase::Failed(_) | Phase::Terminated(_) => Some(false),
-        }))
+        });
+        Box::pin(async {
+            let started = started.await;
+            self.lineage.settle();
+            started
+        })
     }
 
     fn shut_down(&self, then: Then) {
@@ -55,17 +60,25 @@ impl<S: GenServer> Child for Logical<S> {
     }
 
     fn settled(&self) -> Until<'_, ()> {
-        Box::pin(self.until(|record| {
-            let life = &record.life;
-            (!life.begun || life.waiting || life.phase.reason().is_some()).then_some(())
-        }))
+        Box::pin(async {
+            self.until(|record| {
+                let life = &record.life;
+                (!life.begun || life.waiting || life.phase.reason().is_some()).then_some(())
+            })
+            .await;
+            self.lineage.settle();
+        })
     }
 
     fn gone(&self) -> Until<'_, ()> {
-        Box::pin(self.until(|record| {
-            let life = &record.life;
-            (!life.begun || life.phase.reason().is_some()).then_some(())
-        }))
+        Box::pin(async {
+            self.until(|record| {
+                let life = &record.life;
+                (!life.begun || life.phase.reason().is_some()).then_some(())
+            })
+            .await;
+            self.lineage.settle();
+        })
     }
 
     fn release(&self) {

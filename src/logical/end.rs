@@ -30,12 +30,13 @@ impl<S: GenServer> Logical<S> {
         }
         let hook = self.hooks.dead_letters.as_ref();
         let ended = || DeadLetterReason::Ended(reason.clone());
-        let inbox = match comes_back {
+        // What comes in from now on is for the next life, if there will be one. That is said once for each life.
+        let (inbox, line) = self.cell.look(|record| match comes_back {
             false => self.mailbox.end(reason.clone()),
-            // What comes in from now on is for the next life. That is said once for each life.
-            true if self.cell.look(|record| mem::replace(&mut record.life.turned_over, true)) => Vec::new(),
+            true if mem::replace(&mut record.life.turned_over, true) => Default::default(),
             true => self.mailbox.turn_over(reason.clone()),
-        };
+        });
+        line.settle();
         let preserved = comes_back && self.options.preserve_on_escalation;
         let (batch, deferred, continues, registration, own) = self.cell.look(|record| {
             let batch = mem::take(&mut record.batch);
@@ -60,12 +61,13 @@ impl<S: GenServer> Logical<S> {
     /// Tells the listeners of the end, if they were told of the start. `false` if there is no keeper to do so.
     pub(crate) fn announce_end(&self, reason: &ExitReason) -> bool {
         let mut nudge = Nudge::none();
+        let supervised = self.lineage.is_supervised();
         let attended = self.cell.look(|record| {
             let kept = record.kept.clone();
             // At the end of the life that a server waits after, they have been told.
             let untold = record.life.served && !record.life.waiting;
             let last = untold.then(|| Event::Terminated { reason: reason.clone(), kept });
-            record.feed.end(&mut nudge, last, self.lineage.is_supervised())
+            record.feed.end(&mut nudge, last, supervised)
         });
         nudge.ring();
         attended
@@ -73,19 +75,20 @@ impl<S: GenServer> Logical<S> {
 
     /// Marks the server as over, and tells whoever waits for it, its parent first.
     pub(crate) fn over(&self, phase: Phase) {
-        let news = News::of(&phase);
-        let (tasks, extras, debug, reason) = self.cell.look(|record| {
-            let reason = phase.reason();
-            record.life.phase = phase;
-            record.life.waiting = false;
-            (mem::take(&mut record.tasks), record.extras.take(), record.debug.take(), reason)
-        });
+        let over = || {
+            let news = News::of(&phase);
+            let left = self.cell.look(|record| {
+                let reason = phase.reason();
+                record.life.phase = phase;
+                record.life.waiting = false;
+                (mem::take(&mut record.tasks), record.extras.take(), record.debug.take(), reason)
+            });
+            (left, news)
+        };
+        let (tasks, extras, debug, reason) = self.report_with(over);
         let supervisor = self.supervisor.lock().take();
         drop((tasks, supervisor));
         drop_quietly(debug);
-        if let Some(news) = news {
-            self.report(news);
-        }
         self.ring();
         if let Some(reason) = reason {
             self.tell_peers(extras, reason);

@@ -44,28 +44,28 @@ impl<S: GenServer> Logical<S> {
     /// A life that did not come to serve is none: nobody is told of it but the parent, and whoever waits for the next one goes on
     /// waiting. `false` if somebody has ended it.
     pub(crate) fn try_later(&self, news: &News) -> bool {
-        let left = self.cell.end(|record, ended| {
-            if record.life.served || self.is_to_end(record) {
-                return None;
-            }
-            record.life.phase = Phase::Restarting;
-            record.life.waiting = true;
-            let left = ended.map(|_| record.leave(None));
-            Some(left)
-        });
-        let Some(left) = left else { return false };
+        let later = || {
+            self.cell.end(|record, ended| {
+                if record.life.served || self.is_to_end(record) {
+                    return (None, None);
+                }
+                record.life.phase = Phase::Restarting;
+                record.life.waiting = true;
+                (Some(ended.map(|_| record.leave(None))), Some(news.clone()))
+            })
+        };
+        let Some(left) = self.report_with(later) else { return false };
         if let Some(left) = left {
             self.see_off(left, CallError::Stopped(ExitReason::Killed));
         }
-        self.report(news.clone());
         self.ring();
         true
     }
 
-    /// Tells everyone of the end of a life that is to be followed by another, the parent first, and takes in messages for that.
+    /// Tells everyone of the end of a life that is to be followed by another, the parent first.
     pub(crate) fn pause(&self, reason: &ExitReason, news: News) {
         let mut nudge = Nudge::none();
-        let (extras, former) = self.cell.look(|record| {
+        let pause = |record: &mut Record<S>| {
             let end = (reason.clone(), record.kept.clone());
             if record.life.served {
                 let last = Event::Terminated { reason: reason.clone(), kept: record.kept.clone() };
@@ -78,9 +78,9 @@ impl<S: GenServer> Logical<S> {
             life.then = life.then.filter(|then| *then == Then::Nothing);
             record.deferred = Deferred::default();
             (record.extras.take(), record.former.replace(end))
-        });
+        };
+        let (extras, former) = self.report_with(|| (self.cell.look(pause), Some(news)));
         nudge.ring();
-        self.report(news);
         self.ring();
         self.tell_peers(extras, reason.clone());
         drop_quietly(former);
@@ -88,18 +88,14 @@ impl<S: GenServer> Logical<S> {
 
     /// What became of a server that waits between two lives, if that is known.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
-        let (kill, said) = self.cell.look(|record| {
+        let said = self.cell.look(|record| {
             let reason = || record.former.as_ref().map_or(ExitReason::Shutdown, |(reason, _)| reason.clone());
-            let said = match record.life.then {
+            match record.life.then {
                 _ if !record.life.waiting => Some(Verdict::Again),
                 Some(Then::Nothing) => Some(Verdict::Over(reason())),
                 Some(Then::Another) | None => None,
-            };
-            (record.life.kill, said)
+            }
         });
-        if kill {
-            return Some(Verdict::Over(ExitReason::Killed));
-        }
         said.or_else(|| self.mailbox.closing().map(Verdict::Over))
     }
 
@@ -190,12 +186,14 @@ impl<S: GenServer> Logical<S> {
         Stale { former, snapshots, continues: mem::take(&mut record.continues) }
     }
 
-    /// Tells the parent. If there is none, or none any more, there will be no other life.
-    pub(super) fn report(&self, news: News) {
-        if !self.lineage.report(news) {
+    /// Does what there is to be told to the parent, and tells it. If there is none, or none any more, there will be no other life.
+    pub(super) fn report_with<R>(&self, act: impl FnOnce() -> (R, Option<News>)) -> R {
+        let (done, wanted) = self.lineage.report_with(act);
+        if !wanted {
             self.cell.look(|record| record.life.then = Some(Then::Nothing));
             self.release();
         }
+        done
     }
 
     /// There will be no other life: what was kept for it can go, once this one is over.

@@ -128,7 +128,7 @@ fn the_end_gives_back_what_is_queued() {
     let mailbox = Mailbox::of(None);
     let count = SEGMENT + 5;
     (0..count).for_each(|n| assert!(mailbox.try_push(n).is_ok()));
-    let left: Vec<_> = mailbox.end(ExitReason::Normal).into_iter().flatten().collect();
+    let left: Vec<_> = mailbox.end(ExitReason::Normal).0.into_iter().flatten().collect();
     assert_eq!(left, (0..count).collect::<Vec<_>>());
     assert!(matches!(mailbox.try_push(0), Err(Refused::Closed(Dismissed { intake: Intake::Ended(_), .. }))));
 }

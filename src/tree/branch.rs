@@ -237,21 +237,25 @@ impl Branch {
 
     /// Marks it as over, and tells whoever waits for it, its parent first. Its children are, or will be in a moment.
     pub(crate) fn over(&self, phase: Phase) {
-        let news = News::of(&phase);
-        let (children, events) = self.look(|roster| {
-            roster.last_end = phase.reason();
-            roster.phase = phase;
-            roster.lives += 1;
-            (roster.stop, roster.kill, roster.kill_at, roster.then) = (None, false, None, None);
-            (roster.children.drain(), mem::take(&mut roster.events))
-        });
+        let over = || {
+            let news = News::of(&phase);
+            let left = self.look(|roster| {
+                roster.last_end = phase.reason();
+                roster.phase = phase;
+                roster.lives += 1;
+                (roster.stop, roster.kill, roster.kill_at, roster.then) = (None, false, None, None);
+                (roster.children.drain(), mem::take(&mut roster.events))
+            });
+            (left, news)
+        };
+        let ((children, events), wanted) = self.lineage.report_with(over);
         // Whoever waits for an order to be done hears that it will not be.
         drop(events);
         for entry in children.into_iter().filter(|entry| !entry.founder) {
             entry.child.lineage().set(None);
             entry.child.release();
         }
-        if !news.is_some_and(|news| self.lineage.report(news)) {
+        if !wanted {
             self.release_founders();
         }
         self.ring();

@@ -95,7 +95,8 @@ pub(crate) struct Seat {
 
 /// Who the parent of a child is. A transfer changes it.
 ///
-/// Locked before any [`Branch`], and held while news are noted there: so whoever holds it can move a child with all its news.
+/// Locked before the record of its child and before any [`Branch`], and held while news are noted there: so whoever holds it can
+/// move a child with all its news.
 #[derive(Default)]
 pub(crate) struct Lineage(Mutex<Option<Seat>>);
 
@@ -142,17 +143,31 @@ impl Lineage {
 
     /// Tells the parent. `false` if there is none, or if it wants nothing more of this child.
     pub(crate) fn report(&self, news: News) -> bool {
+        self.report_with(|| ((), Some(news))).1
+    }
+
+    /// Runs `act`, and tells the parent the news that it gives, in one go: whoever sees what it has done and [waits for
+    /// those](Self::settle) finds the parent informed.
+    pub(crate) fn report_with<R>(&self, act: impl FnOnce() -> (R, Option<News>)) -> (R, bool) {
         let seat = self.0.lock();
+        let (done, news) = act();
+        let Some(news) = news else { return (done, true) };
         let Some((parent, noted)) = seat.as_ref().and_then(|seat| {
             let parent = seat.branch.upgrade()?;
             let noted = parent.note(seat.number, seat.founder, news);
             Some((parent, noted))
         }) else {
-            return false;
+            return (done, false);
         };
         // These may be the last handles to something of a user's.
         drop(seat);
-        noted.settle(self, &parent)
+        let wanted = noted.settle(self, &parent);
+        (done, wanted)
+    }
+
+    /// Waits for the news that are on their way.
+    pub(crate) fn settle(&self) {
+        drop(self.0.lock());
     }
 
     /// Runs `f` while no news can come in.

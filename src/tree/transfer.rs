@@ -95,6 +95,9 @@ fn attempt(
                 return Some(Err(TransferError::NotFound));
             };
             let entry = source.children.get(number)?;
+            if let (Stage::Down, false) = (&entry.stage, entry.busy) {
+                return Some(Err(TransferError::NotFound));
+            }
             if entry.busy || entry.leaving || matches!(entry.stage, Stage::Pending(_)) {
                 return None;
             }

@@ -61,11 +61,16 @@ impl Child for Branch {
     }
 
     fn started(&self) -> Until<'_, bool> {
-        Box::pin(self.until(|roster| match roster.phase {
+        let started = self.until(|roster| match roster.phase {
             Phase::Starting => None,
             Phase::Running | Phase::Restarting => Some(true),
             Phase::Failed(_) | Phase::Terminated(_) => Some(false),
-        }))
+        });
+        Box::pin(async {
+            let started = started.await;
+            self.lineage.settle();
+            started
+        })
     }
 
     fn shut_down(&self, then: Then) {
@@ -79,7 +84,10 @@ impl Child for Branch {
     }
 
     fn settled(&self) -> Until<'_, ()> {
-        Box::pin(self.until(|roster| (!roster.begun || !roster.is_alive()).then_some(())))
+        Box::pin(async {
+            self.until(|roster| (!roster.begun || !roster.is_alive()).then_some(())).await;
+            self.lineage.settle();
+        })
     }
 
     fn gone(&self) -> Until<'_, ()> {

@@ -161,6 +161,7 @@ async fn a_pause_before_a_restart_is_waited_for() {
                 assert_eq!((result.is_ok(), begin.elapsed()), (moved, waits), "{result:?}");
                 assert_eq!((from.has(server.id()), to.has(server.id())), (!moved, moved));
                 // Here or there, it comes back.
+                assert_eq!(server.wait_incarnation(2).await.expect("a life"), 2);
                 assert_eq!(ask(&server, add).await, 1);
                 assert_eq!(server.incarnation(), 2);
                 if moved {

