@@ -116,11 +116,6 @@ impl<T> Quiet<T> {
         Self(Some(value))
     }
 
-    /// The value, to be dropped by somebody else.
-    pub(crate) fn into_inner(mut self) -> T {
-        self.0.take().expect("the value is taken only by its end")
-    }
-
     /// Drops the value now.
     pub(crate) fn clear(&mut self) {
         drop_quietly(self.0.take());

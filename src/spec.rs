@@ -72,14 +72,14 @@ impl<S: GenServer> ServerSpec<S> {
     where
         S: Clone,
     {
-        Self::with_factory(Box::new(move || server.clone()), state)
+        Self::with_factory(Quiet::new(Box::new(move || server.clone())), state)
     }
 
     /// A server whose every incarnation gets what `factory` makes, and which begins with `state`.
     ///
     /// The supervisor task calls `factory`, so it should not block. If it panics, that is a failed start or restart.
     pub fn from_fn(factory: impl Fn() -> S + Send + Sync + 'static, state: S::State) -> Self {
-        Self::with_factory(Box::new(factory), state)
+        Self::with_factory(Quiet::new(Box::new(factory)), state)
     }
 
     fn with_factory(factory: Factory<S>, state: S::State) -> Self {
@@ -367,7 +367,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// Makes the logical server, with everything it needs to be started; and to be started again, if it is to be `retained`.
     pub(crate) fn plant(self, retained: bool) -> Result<Arc<Logical<S>>, StartError> {
         let Self { factory, state, name, listeners, options, hooks, owner: _, id: _ } = self;
-        let (factory, mut state, listeners) = (Quiet::new(factory), Quiet::new(state), Quiet::new(listeners));
+        let (mut state, listeners) = (Quiet::new(state), Quiet::new(listeners));
         options.check()?;
         let kept = catch(|| Kept::<S>::first(&mut state)).map_err(|payload| {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
@@ -381,7 +381,7 @@ impl<S: GenServer> ServerSpec<S> {
         };
         let snapshot = retained.then(|| Quiet::new(kept.snapshot().clone()));
         let mut record = Record::new(kept, fallback, listeners, budget);
-        record.factory = Some(factory.into_inner());
+        record.factory = Some(factory);
         record.initial = Some(Box::new(Initial { given: Some(state), snapshot }));
         Ok(Arc::new(Logical::new(ServerId::next(), name, options, hooks, record)))
     }

@@ -36,12 +36,12 @@ use crate::{
 /// aborts it, over and over, is harmless.
 const KEEPER_BUDGET: (u32, Duration) = (1000, Duration::from_secs(10));
 
-pub(crate) type Factory<S> = Box<dyn Fn() -> S + Send>;
+pub(crate) type Factory<S> = Quiet<Box<dyn Fn() -> S + Send>>;
 
 pub(crate) struct Supervisor<S: GenServer> {
     logical: Arc<Logical<S>>,
     /// Taken from the record at the first start; an upgrade puts another one there.
-    factory: Option<Quiet<Factory<S>>>,
+    factory: Option<Factory<S>>,
     worker: Option<JoinHandle<End>>,
     keeper: Option<JoinHandle<()>>,
     /// Workers that could not be stopped (K5).
@@ -116,7 +116,7 @@ impl<S: GenServer> Supervisor<S> {
     async fn life(&mut self, opening: Job<S>) -> Result<Death, Finale> {
         let first = matches!(opening, Job::Init);
         let Some(epoch) = self.logical.cell.open_if(|record| !record.life.kill) else {
-            return Err(if first { Err(self.never_served()) } else { Ok(ExitReason::Killed) });
+            return Err(if self.is_first_life() { Err(self.never_served()) } else { Ok(ExitReason::Killed) });
         };
         let (factory, initial) = self.logical.cell.look(|record| {
             let initial = record.initial.as_mut().and_then(|initial| initial.given.take());
@@ -125,11 +125,9 @@ impl<S: GenServer> Supervisor<S> {
             drop(used_up);
             (record.factory.take(), initial)
         });
-        if let Some(factory) = factory {
-            self.factory = Some(Quiet::new(factory));
-        }
+        self.factory = factory.or(self.factory.take());
         let factory = self.factory.as_ref().expect("a server is not started without a factory");
-        let end = match catch(&**factory) {
+        let end = match catch(&***factory) {
             Ok(server) => {
                 let worker = worker::live(self.logical.clone(), epoch, Quiet::new(server), initial, opening);
                 self.worker = Some(tokio::spawn(worker));
@@ -247,7 +245,8 @@ impl<S: GenServer> Supervisor<S> {
                 (ExitReason::Killed, killed)
             }
         };
-        if starting {
+        // Of a later life, a kill is an end like any other.
+        if starting && (!kill || self.is_first_life()) {
             return Err(Err(StartError::Init(report)));
         }
         if kill {
@@ -268,6 +267,11 @@ impl<S: GenServer> Supervisor<S> {
             self.barren += 1;
         }
         Ok(Death { reason, report, abandoned })
+    }
+
+    /// Whether it has never served.
+    fn is_first_life(&self) -> bool {
+        self.logical.cell.look(|record| record.life.serving == 0)
     }
 
     /// The error of a server that was killed before it served.

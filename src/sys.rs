@@ -3,6 +3,7 @@
 use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
 use crate::{
+    contain::Quiet,
     debug::{self, SysEvent},
     error::{CallError, SysError},
     exit::Crash,
@@ -160,7 +161,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
         server: impl Fn() -> S + Send + 'static,
         change: impl FnOnce(&mut S::State) -> Result<(), Crash> + Send + 'static,
     ) -> Result<(), SysError> {
-        let factory: Factory<S> = Box::new(server);
+        let factory: Factory<S> = Quiet::new(Box::new(server));
         self.ask(|reply| Wish::Replace { change: Box::new(change), factory: Some(factory), reply }).await
     }
 

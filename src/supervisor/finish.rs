@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::{Finale, Supervisor};
 use crate::{
-    contain::{Payload, Quiet, drop_quietly},
+    contain::{Payload, drop_quietly},
     deadlines::later,
     error::StartError,
     exit::ExitReason,
@@ -79,7 +79,7 @@ impl<S: GenServer> Supervisor<S> {
     /// The end of this task. What another life would need stays with the server.
     fn over(&mut self, phase: Phase) {
         self.over = true;
-        let (factory, keeper) = (self.factory.take().map(Quiet::into_inner), self.keeper.take());
+        let (factory, keeper) = (self.factory.take(), self.keeper.take());
         let unneeded = self.logical.cell.look(|record| {
             record.lagging = keeper;
             match &record.factory {

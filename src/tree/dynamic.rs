@@ -15,6 +15,7 @@ use super::{
     view::Tree,
 };
 use crate::{
+    contain::drop_quietly,
     error::{ChildError, StartError, StopError, TransferError},
     exit::ExitReason,
     gen_server::GenServer,
@@ -196,13 +197,17 @@ impl DynamicSupervisorRef {
         let id = id.unwrap_or_else(|| child.id.to_string());
         let mut entry = Entry::new(id.into(), child.clone(), care, false);
         (entry.stage, entry.busy) = (Stage::Seated, true);
-        let (seat, on) = branch.look(|roster| {
+        let mut entry = Some(entry);
+        let seated = branch.look(|roster| {
             let on = roster.runtime().filter(|_| !roster.is_closing()).ok_or(ChildError::NoProc)?;
             if roster.children.len() >= branch.rules.max_children {
                 return Err(ChildError::MaxChildren);
             }
-            Ok((roster.children.insert(entry), on))
-        })?;
+            Ok(entry.take().map(|entry| (roster.children.insert(entry), on)))
+        });
+        // One that is refused is a user's, and goes outside the lock (K8).
+        drop_quietly(entry);
+        let Some((seat, on)) = seated? else { return Err(ChildError::NoProc) };
         let starting = Starting { branch, seat, child: &*child };
         child.lineage.set(Some(branch.seat(seat, false)));
         let begun = Logical::begin(&child, &on);

@@ -39,7 +39,7 @@ pub(crate) struct Manager {
     budget: Budget,
     born: Instant,
     /// Which children are to be restarted, and when.
-    retries: BTreeSet<(Instant, u64)>,
+    retries: BTreeSet<Retry>,
     /// It is the queue's turn, if there is both something in it and a restart due.
     queue_first: bool,
     alarm: Alarm,
@@ -53,7 +53,16 @@ enum Next {
     End,
     News(u64),
     Order(Order),
-    Retry(Instant, u64),
+    Retry(Retry),
+}
+
+/// A child that is to be restarted at some time: as the strategy has it, or, if it only was to be restarted with another one, alone
+/// should that be gone by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Retry {
+    at: Instant,
+    seat: u64,
+    alone: bool,
 }
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -104,7 +113,7 @@ impl Manager {
     fn poll_whatever_is_next(&mut self, task: &mut Task<'_>) -> Poll<Next> {
         loop {
             let now = Instant::now();
-            let due = self.retries.first().copied().filter(|(at, _)| *at <= now);
+            let due = self.retries.first().copied().filter(|retry| retry.at <= now);
             let queue_first = self.queue_first || due.is_none();
             let next = self.branch.look(|roster| {
                 if roster.is_closing() {
@@ -124,11 +133,11 @@ impl Manager {
                 return Poll::Ready(next);
             }
             self.queue_first = true;
-            if let Some((at, seat)) = due {
-                self.retries.remove(&(at, seat));
-                return Poll::Ready(Next::Retry(at, seat));
+            if let Some(retry) = due {
+                self.retries.remove(&retry);
+                return Poll::Ready(Next::Retry(retry));
             }
-            let Some(&(at, _)) = self.retries.first() else { return Poll::Pending };
+            let Some(&Retry { at, .. }) = self.retries.first() else { return Poll::Pending };
             if self.alarm.poll(at, task).is_pending() {
                 return Poll::Pending;
             }
@@ -202,17 +211,17 @@ impl Manager {
         let pause = self.branch.rules.backoff.map(|backoff| backoff.pause(recent, fastrand::f64()));
         // A pause that outlasts the clock is as good as a century.
         let at = pause.map_or(Some(now), later).unwrap_or(now + CENTURY);
-        self.retry_at(at, seat);
+        self.retry_at(Retry { at, seat, alone: false });
         Ok(at)
     }
 
-    fn retry_at(&mut self, at: Instant, seat: u64) {
+    fn retry_at(&mut self, retry: Retry) {
         self.branch.look(|roster| {
-            if let Some(entry) = roster.children.get_mut(seat) {
-                entry.stage = Stage::Pending(at);
+            if let Some(entry) = roster.children.get_mut(retry.seat) {
+                entry.stage = Stage::Pending(retry.at);
             }
         });
-        self.retries.insert((at, seat));
+        self.retries.insert(retry);
     }
 
     /// The report of the crash that was one too many.

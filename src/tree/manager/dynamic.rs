@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{End, Manager, Next};
+use super::{End, Manager, Next, Retry};
 use crate::{
     contain::drop_each,
     exit::ExitReason,
@@ -19,7 +19,7 @@ impl Manager {
                 // Its handles give no orders: they do things themselves.
                 Next::Order(_) => Ok(()),
                 Next::News(seat) => self.attend_to(seat),
-                Next::Retry(at, seat) => {
+                Next::Retry(Retry { at, seat, .. }) => {
                     self.begin_again(at, seat);
                     Ok(())
                 }

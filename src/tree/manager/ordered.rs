@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{End, Manager, Next, cut_short, reason_of};
+use super::{End, Manager, Next, Retry, cut_short, reason_of};
 use crate::{
+    contain::drop_quietly,
     error::{ChildError, StartError},
     exit::ExitReason,
     plan::{self, RestartPolicy, Step, Strategy},
@@ -42,7 +43,10 @@ impl Manager {
                     Ok(())
                 }
                 Next::News(seat) => self.attend_to(seat),
-                Next::Retry(at, seat) => self.retry(strategy, at, seat).await,
+                Next::Retry(Retry { alone: true, at, seat }) => {
+                    self.retry(Strategy::OneForOne, at, seat).await
+                }
+                Next::Retry(Retry { at, seat, .. }) => self.retry(strategy, at, seat).await,
             };
             if let Err(reason) = done {
                 self.stop_all(&Phase::Terminated(reason.clone())).await;
@@ -179,7 +183,7 @@ impl Manager {
             Err(Failure { child, error, rest }) if !self.is_closing() => {
                 let at = self.schedule(child, &reason_of(&error));
                 // They are restarted with it; or for themselves, should it be gone by then.
-                at.map(|at| rest.into_iter().for_each(|seat| self.retry_at(at, seat)))
+                at.map(|at| rest.into_iter().for_each(|seat| self.retry_at(Retry { at, seat, alone: true })))
             }
             _ => Ok(()),
         };
@@ -233,11 +237,15 @@ impl Manager {
     }
 
     async fn start_child(&mut self, entry: Entry) -> Result<(), ChildError> {
-        let child = entry.child.clone();
-        let seat = self.branch.look(|roster| {
-            roster.vacant(&entry.id)?;
-            Ok(roster.children.insert(Entry { busy: true, ..entry }))
-        })?;
+        let (child, id) = (entry.child.clone(), entry.id.clone());
+        let mut entry = Some(Entry { busy: true, ..entry });
+        let seated = self.branch.look(|roster| {
+            roster.vacant(&id)?;
+            Ok(entry.take().map(|entry| roster.children.insert(entry)))
+        });
+        // One that is refused is a user's, and goes outside the lock (K8).
+        drop_quietly(entry);
+        let Some(seat) = seated? else { return Ok(()) };
         child.lineage().set(Some(self.branch.seat(seat, false)));
         match self.start(seat).await {
             Ok(()) => {}
