@@ -9,6 +9,8 @@ mod dynamic_limits;
 mod dynamic_restarts;
 mod dynamic_starts;
 mod escalation;
+#[cfg(feature = "chaos")]
+mod faults;
 mod gap;
 mod homes;
 mod nested;

@@ -6,7 +6,9 @@ mod kept;
 use std::time::Duration;
 
 use tokio::time::advance;
-use undying::{ExitReason, Registry, RestartPolicy, ServerSpec, Status, Strategy, Supervisor, SupervisorRef};
+use undying::{
+    ExitReason, Next, Registry, RestartPolicy, ServerSpec, Status, Strategy, Supervisor, SupervisorRef,
+};
 
 use super::{
     Faults, Kid, Log, SECOND, child, dies, fragile, ids, info, kid, noting, restarts, rise, status, word,
@@ -192,6 +194,25 @@ both! {
         assert_eq!(ask(&x, add).await, 1);
         assert_eq!(log.take(), ["+x", "!x", "!x", "+x"]);
         one_too_many(&sup, &x).await;
+    }
+
+    /// ST4: a child that asks to be ignored when it is restarted is down, and that is no failure.
+    async fn a_child_that_asks_to_be_ignored_when_restarted_is_down() {
+        let (names, faults) = (Registry::new(), Faults::default());
+        let shy = faults.clone();
+        let script = Script::new().on_init(move |_| Ok(if shy.strike() { Next::Ignore } else { Next::Wait }));
+        let tree = Supervisor::builder().max_restarts(1, WINDOW).strategy(Strategy::OneForAll);
+        let tree = tree.child(ServerSpec::new(script, 0_u64).id("x").name_in(&names, "x"));
+        let sup = rise(tree.child(child("y", &Log::default()))).await;
+        let (x, y) = (kid(&sup, "x"), kid(&sup, "y"));
+        faults.set(1);
+        x.kill();
+        serves(&y, 2).await;
+        until("it is down", || status(&sup, "x") == Some(Status::Terminated)).await;
+        assert!(!x.is_alive() && names.names().is_empty() && sup.is_alive());
+        soon(sup.restart_child("x")).await.expect("it is down");
+        assert_eq!(ask(&x, add).await, 1);
+        assert_eq!(names.whereis::<Script<u64>>("x").expect("alive").id(), x.id());
     }
 
     /// RI3: a factory that panics is a restart that fails.

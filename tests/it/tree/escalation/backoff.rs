@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, advance};
-use undying::{Backoff, CallError, ServerSpec, Status, Strategy, Supervisor, SupervisorRef};
+use tokio::time::{Instant, advance, sleep};
+use undying::{Backoff, CallError, ChildError, ServerSpec, Status, Strategy, Supervisor, SupervisorRef};
 
 use super::super::{Faults, Kid, Log, SECOND, child, dies, fragile, kid, rise, settled, status, word};
 use crate::{
@@ -86,7 +86,7 @@ async fn the_pause_of_one_child_does_not_hold_up_another() {
     let (x, y) = (kid(&sup, "x"), kid(&sup, "y"));
     let begun = Instant::now();
     x.kill();
-    tokio::time::sleep(2 * SECOND).await;
+    sleep(2 * SECOND).await;
     y.kill();
     soon(x.wait_incarnation(2)).await.expect("restarted");
     assert!(begun.elapsed() <= 5 * SECOND + GRAIN, "{:?}", begun.elapsed());
@@ -116,7 +116,7 @@ async fn a_stop_does_not_wait_for_a_pause() {
         let end = waiting.await.expect("joined");
         assert!(matches!(end, Err(CallError::Stopped(_))), "{end:?}");
         assert_eq!((begun.elapsed(), x.is_alive()), (Duration::ZERO, false));
-        tokio::time::sleep(60 * SECOND).await;
+        sleep(60 * SECOND).await;
         assert!(!log.take()[2..].iter().any(|line| line.starts_with('+')));
     }
 }
@@ -133,4 +133,39 @@ async fn a_group_comes_back_after_the_pause() {
     settled(&sup).await;
     assert!(begun.elapsed() <= 5 * SECOND + GRAIN);
     assert_eq!(log.take(), ["+x", "+y", "-y", "+x", "+y"]);
+}
+
+/// SG4: those who wait for a child that cannot start are restarting, too; if it is terminated, they come back without it.
+#[tokio::test(start_paused = true)]
+async fn a_group_comes_back_without_a_child_that_was_terminated() {
+    for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
+        let (log, faults) = (Log::default(), Faults::default());
+        let tree = Supervisor::builder().strategy(strategy).max_restarts(9, 60 * SECOND).backoff(PAUSE);
+        let tree =
+            tree.child(child("a", &log)).child(ServerSpec::new(fragile("b", &log, &faults), 0).id("b"));
+        let sup = rise(tree.child(child("c", &log))).await;
+        let (b, c) = (kid(&sup, "b"), kid(&sup, "c"));
+        faults.set(usize::MAX);
+        kid(&sup, "a").kill();
+        // After the first pause `b` fails; the second one is half over.
+        sleep(15 * SECOND / 2).await;
+        for (id, server) in [("b", &b), ("c", &c)] {
+            assert_eq!(
+                (server.status(), server.is_alive()),
+                (Status::Restarting, true),
+                "{id}, {strategy:?}"
+            );
+            assert_eq!(status(&sup, id), Some(Status::Restarting), "{id}, {strategy:?}");
+            assert!(matches!(sup.delete_child(id).await, Err(ChildError::Running)));
+        }
+        let waiting = tokio::spawn(async move { c.call(add).timeout(60 * SECOND).await });
+        sup.terminate_child("b").await.expect("a child");
+        assert_eq!(waiting.await.expect("joined").expect("served"), 1);
+        let seen = ["a", "b", "c"].map(|id| status(&sup, id).expect("listed"));
+        assert_eq!(seen, [Status::Running, Status::Terminated, Status::Running], "{strategy:?}");
+        assert!(!b.is_alive());
+        faults.set(0);
+        sup.restart_child("b").await.expect("it is down");
+        sup.stop().await.expect("it stops");
+    }
 }
