@@ -221,8 +221,10 @@ both! {
             let root = root.clone();
             async move { root.stop().await }
         });
+        // The last one is stopped first.
         until("it is stopping", || {
-            root.tree().root().children.len() < 2 || { seen(&root, "slow").status == Status::Terminated }
+            let tree = root.tree();
+            tree.root().children.iter().all(|child| child.id != "slow" || child.status == Status::Terminated)
         })
         .await;
         busy.open();
