@@ -1,5 +1,6 @@
 //! Parents and children: what two of them do at the same moment, and what is left of it.
 
+mod bombs;
 mod cancelled;
 mod leaks;
 mod locks;

@@ -49,7 +49,8 @@ both! {
             server.kill();
             soon(moved).await.expect("no panic").expect("nothing is in the way");
             soon(server.wait_incarnation(2)).await.expect("it is restarted");
-            assert_eq!((from.count().specs, to.count().active), (0, 1));
+            until("its new parent knows", || to.count().active == 1).await;
+            assert_eq!(from.count().specs, 0);
             server.kill();
             soon(server.wait_incarnation(3)).await.expect("its new parent restarts it");
             soon(to.stop()).await.expect("it ran");

@@ -26,26 +26,26 @@ const LONG: Backoff = Backoff::exponential(Duration::from_secs(3_600), Duration:
 both! {
     /// Whoever asks for the end while the server waits for its next life gets it, at once, whatever it is that asks.
     async fn an_end_during_a_back_off_is_not_waited_for() {
-        for way in [0, 2, 3, 4, 5] {
+        for way in 0..5 {
             let tree = start(family().backoff(LONG).child(counter("a")).child(counter("b"))).await;
             let (server, sibling) = (child(&tree, "a"), child(&tree, "b"));
             server.kill();
             until("it waits", || tree.count().active == 1).await;
             match way {
                 0 => drop(soon(server.stop()).await.expect("it is not over")),
-                2 => soon(tree.terminate_child("a")).await.expect("it is there"),
-                3 => drop(soon(tree.stop()).await.expect("it ran")),
-                4 => tree.kill(),
+                1 => soon(tree.terminate_child("a")).await.expect("it is there"),
+                2 => drop(soon(tree.stop()).await.expect("it ran")),
+                3 => tree.kill(),
                 _ => drop(tree.clone().into_guard()),
             }
             soon(server.stopped()).await;
             until("it is over", || !server.is_alive()).await;
             assert!(matches!(soon(server.call(add)).await, Err(CallError::NoProc)));
-            if way >= 3 {
+            if way >= 2 {
                 soon(sibling.stopped()).await;
             }
-            assert_eq!(sibling.is_alive(), way < 3, "way {way}");
-            if way < 3 {
+            assert_eq!(sibling.is_alive(), way < 2, "way {way}");
+            if way < 2 {
                 soon(tree.stop()).await.expect("it ran");
             }
         }
@@ -171,6 +171,7 @@ fn an_order_that_comes_while_an_old_state_is_dropped_is_heard() {
     let restarting = server.status() == Status::Restarting;
     let cast = server.try_cast(job(|_| Ok(Next::Wait))).is_ok();
     let stopping = thread::spawn({
+        let server = server.clone();
         move || {
             futures::executor::block_on(server.stop().timeout(Duration::from_secs(10)).into_future())
                 .map(|exit| exit.reason)
