@@ -125,7 +125,7 @@ impl<S: GenServer> Supervisor<S> {
             drop(used_up);
             (record.factory.take(), initial)
         });
-        self.factory = factory.or(self.factory.take());
+        self.factory = factory.or_else(|| self.factory.take());
         let factory = self.factory.as_ref().expect("a server is not started without a factory");
         let end = match catch(&***factory) {
             Ok(server) => {

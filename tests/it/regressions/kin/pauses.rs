@@ -171,7 +171,6 @@ fn an_order_that_comes_while_an_old_state_is_dropped_is_heard() {
     let restarting = server.status() == Status::Restarting;
     let cast = server.try_cast(job(|_| Ok(Next::Wait))).is_ok();
     let stopping = thread::spawn({
-        let server = server.clone();
         move || {
             futures::executor::block_on(server.stop().timeout(Duration::from_secs(10)).into_future())
                 .map(|exit| exit.reason)
