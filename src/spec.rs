@@ -11,6 +11,7 @@ use crate::{
     dead_letter::{Copies, DeadLetter, Redelivery},
     error::StartError,
     exit::{Callback, CrashReport, Place},
+    feed::Audience,
     gen_server::GenServer,
     listener::Listener,
     logical::Logical,
@@ -57,9 +58,9 @@ pub(crate) use self::options::{Hooks, Options};
 #[must_use = "a server runs only once its spec is started"]
 pub struct ServerSpec<S: GenServer> {
     factory: Factory<S>,
-    state: S::State,
+    state: Quiet<S::State>,
     name: Option<(Registry, Arc<str>)>,
-    listeners: Vec<Box<dyn Listener<S>>>,
+    listeners: Audience<S>,
     options: Options,
     hooks: Hooks<S>,
     owner: Option<Arc<dyn Peer>>,
@@ -85,9 +86,9 @@ impl<S: GenServer> ServerSpec<S> {
     fn with_factory(factory: Factory<S>, state: S::State) -> Self {
         Self {
             factory,
-            state,
+            state: Quiet::new(state),
             name: None,
-            listeners: Vec::new(),
+            listeners: Quiet::new(Vec::new()),
             options: Options::default(),
             hooks: Hooks::default(),
             owner: None,
@@ -366,8 +367,7 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// Makes the logical server, with everything it needs to be started; and to be started again, if it is to be `retained`.
     pub(crate) fn plant(self, retained: bool) -> Result<Arc<Logical<S>>, StartError> {
-        let Self { factory, state, name, listeners, options, hooks, owner: _, id: _ } = self;
-        let (mut state, listeners) = (Quiet::new(state), Quiet::new(listeners));
+        let Self { factory, mut state, name, listeners, options, hooks, owner: _, id: _ } = self;
         options.check()?;
         let kept = catch(|| Kept::<S>::first(&mut state)).map_err(|payload| {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
