@@ -11,7 +11,8 @@ use undying::{
 };
 
 use super::{
-    Faults, Kid, Log, SECOND, child, dies, fragile, ids, info, kid, noting, restarts, rise, status, word,
+    Faults, Kid, Log, SECOND, child, dies, fragile, ids, info, kid, noting, restarts, rise, settled, status,
+    word,
 };
 use crate::{
     crash::script::{Script, add, ask, crash, job, serves, soon, stop, tell},
@@ -116,6 +117,7 @@ both! {
             }
             crash(&x).await;
             serves(&x, before + 4).await;
+            settled(&sup).await;
             assert_eq!((status(&sup, "x"), restarts(&sup, "x")), (Some(Status::Running), life));
         }
         assert_eq!(log.take(), ["+x", "+x", "+x"]);
@@ -140,6 +142,7 @@ both! {
                 assert!(!x.is_alive() && sup.is_alive());
             } else {
                 serves(&x, 2).await;
+                settled(&sup).await;
                 assert_eq!(restarts(&sup, "x"), 1);
             }
         }

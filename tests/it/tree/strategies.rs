@@ -320,6 +320,7 @@ both! {
                 assert_eq!(again, server.incarnation() == 2, "{case}");
                 assert_eq!(log.take().contains(&"+x".to_owned()), again, "{case}");
                 if again {
+                    settled(&sup).await;
                     assert_eq!(
                         (status(&sup, "x"), restarts(&sup, "x")),
                         (Some(Status::Running), 1),
