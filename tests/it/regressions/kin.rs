@@ -8,6 +8,7 @@ mod moves;
 mod orders;
 mod pauses;
 mod runtimes;
+mod storm;
 
 use std::{
     pin::Pin,
