@@ -13,6 +13,7 @@ mod escalation;
 mod faults;
 mod gap;
 mod homes;
+mod late_news;
 mod nested;
 mod partition;
 mod parts;
