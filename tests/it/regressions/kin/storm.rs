@@ -97,10 +97,12 @@ impl World {
     /// Whether the list and the servers say the same: nobody lives unlisted, or twice, and nobody waits any more.
     fn is_settled(&self, known: &[ServerRef<Script<u64>>]) -> bool {
         let listed = self.listed();
-        known.iter().all(|server| match (server.status(), listed.get(&server.id()).map(Vec::as_slice)) {
-            (Status::Running, Some([Status::Running])) => true,
-            (Status::Terminated, None | Some([Status::Terminated])) => true,
-            _ => false,
+        known.iter().all(|server| {
+            matches!(
+                (server.status(), listed.get(&server.id()).map(Vec::as_slice)),
+                (Status::Running, Some([Status::Running]))
+                    | (Status::Terminated, None | Some([Status::Terminated]))
+            )
         })
     }
 }
