@@ -62,8 +62,18 @@ impl<S: GenServer> Chaos<'_, S> {
 
     /// Aborts the supervisor task: the logical end, with the reason [`Killed`](crate::ExitReason::Killed).
     pub fn kill_supervisor(&self) {
-        let supervisor = self.logical.cell.look(|record| record.tasks.supervisor.clone());
-        supervisor.into_iter().for_each(|supervisor| supervisor.abort());
+        loop {
+            let (supervisor, over) = self
+                .logical
+                .cell
+                .look(|record| (record.tasks.supervisor.clone(), record.life.phase.reason().is_some()));
+            match supervisor {
+                Some(supervisor) => return supervisor.abort(),
+                None if over => return,
+                // Whoever has just spawned it is about to note it.
+                None => std::thread::yield_now(),
+            }
+        }
     }
 
     /// Makes the keeper do nothing for so long.

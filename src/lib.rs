@@ -71,7 +71,8 @@
 //! # Guarantees
 //!
 //! * **Acknowledged means kept.** If a call returned `Ok`, every later incarnation starts from the state the answer was
-//!   computed with, or from a later one.
+//!   computed with, or from a later one. (Another *life*, which a supervisor gives a server after its logical end, begins
+//!   afresh, unless its spec says [`preserve_on_escalation`](ServerSpec::preserve_on_escalation).)
 //! * **Crashed means not applied.** Nothing of a callback that crashed is in the kept state, and none of its answers were
 //!   heard.
 //! * **At most once.** A message is handled once or not at all; those behind one that crashed are kept, in order.

@@ -244,6 +244,7 @@ impl Branch {
                 roster.phase = phase;
                 roster.lives += 1;
                 (roster.stop, roster.kill, roster.kill_at, roster.then) = (None, false, None, None);
+                roster.task = None;
                 (roster.children.drain(), mem::take(&mut roster.events))
             });
             (left, news)
@@ -276,8 +277,14 @@ impl Branch {
     /// Aborts its task.
     #[cfg(feature = "chaos")]
     pub(crate) fn abort(&self) {
-        let task = self.look(|roster| roster.task.clone());
-        task.into_iter().for_each(|task| task.abort());
+        loop {
+            match self.look(|roster| (roster.task.clone(), roster.is_alive())) {
+                (Some(task), _) => return task.abort(),
+                (None, false) => return,
+                // Whoever has just spawned it is about to note it.
+                (None, true) => std::thread::yield_now(),
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Worker, unheard};
 use crate::{
     cell::Fenced,
     contain::{Quiet, catch, drop_quietly},
-    dead_letter::{Again, Message},
+    dead_letter::{Again, DeadLetterReason, Message},
     debug::{self, SysEvent},
     error::CallError,
     exit::{Callback, CrashKind, CrashReport},
@@ -183,11 +183,15 @@ impl<S: GenServer> Worker<S> {
         if let (Err(Fenced), Some(copy)) = (noted, copy) {
             // It was killed before the message was run at all. The caller of a call was told that it crashed, so it must not be
             // run; others go back.
-            let again = Again { message: copy, claim: None, runs: 0 };
-            let told = matches!(again.message, Message::Call(_));
-            drop_quietly(if told { Some(again) } else { self.logical.run_again(again) });
+            let report = CrashReport::new(CrashKind::Kill, "killed", place);
+            if let Message::Call(_) = copy {
+                let why = || DeadLetterReason::Crashed(report.clone());
+                copy.bury(self.logical.hooks.dead_letters.as_ref(), why);
+            } else {
+                drop_quietly(self.logical.run_again(Again { message: copy, claim: None, runs: 0 }));
+            }
             unheard(&mut self.scope, || drop(message));
-            return Err(CrashReport::new(CrashKind::Kill, "killed", place));
+            return Err(report);
         }
         Ok(Job::Again(message))
     }
