@@ -18,6 +18,7 @@ use crate::{
     preserve::{Kept, Snapshot},
     record::{Deferred, Fallback, Phase, Record, Then},
     supervisor::Supervisor,
+    tasks::Tasks,
     tree::News,
 };
 
@@ -157,6 +158,7 @@ impl<S: GenServer> Logical<S> {
             former = record.former.replace(end);
             record.life.lives += 1;
             record.feed.reopen();
+            record.tasks = Tasks::default();
         }
         let last = record.former.as_ref().map_or(ExitReason::Shutdown, |(reason, _)| reason.clone());
         record.budget.clear();

@@ -41,6 +41,7 @@ impl Child for Branch {
             roster.begun = true;
             roster.phase = Phase::Starting;
             roster.on = Some(on.clone());
+            roster.task = None;
             roster.since = Instant::now();
             let founders = roster.founders.clone();
             // Nobody takes them away before they are started.
