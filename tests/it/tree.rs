@@ -13,7 +13,6 @@ mod escalation;
 mod faults;
 mod gap;
 mod homes;
-mod late_news;
 mod nested;
 mod partition;
 mod parts;
