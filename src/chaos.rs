@@ -3,9 +3,13 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    exit::Callback,
     feed::Nudge,
     gen_server::GenServer,
     logical::Logical,
+    record::Record,
+    reply,
+    request::{Request, Wish},
     server_ref::ServerRef,
     tree::{DynamicSupervisorRef, SupervisorRef},
 };
@@ -48,23 +52,108 @@ impl<S: GenServer> ServerRef<S> {
     }
 }
 
+/// A fault on purpose, for [`Chaos::inflict`] and the like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// [`Chaos::kill_worker`]
+    KillWorker,
+    /// [`Chaos::kill_keeper`]
+    KillKeeper,
+    /// [`Chaos::kill_supervisor`]
+    KillSupervisor,
+    /// [`Chaos::stall_keeper`]
+    StallKeeper(Duration),
+    /// [`Chaos::crash_next`]
+    CrashNext(Callback),
+    /// [`Chaos::block_worker`]
+    BlockWorker(Duration),
+}
+
 impl<S: GenServer> Chaos<'_, S> {
     /// As [`ServerRef::kill_worker`].
     pub fn kill_worker(&self) {
-        self.logical.kill_worker("killed by chaos");
+        self.inflict(Fault::KillWorker);
     }
 
-    /// Aborts the keeper task. Another takes its place, and no event is lost.
+    /// Aborts the keeper, that is the task of each of its listeners. Others take their place, and no event is lost.
     pub fn kill_keeper(&self) {
-        let keeper = self.logical.cell.look(|record| record.tasks.keeper.clone());
-        keeper.into_iter().for_each(|keeper| keeper.abort());
+        self.inflict(Fault::KillKeeper);
     }
 
     /// Aborts the supervisor task: the logical end, with the reason [`Killed`](crate::ExitReason::Killed).
     pub fn kill_supervisor(&self) {
+        self.inflict(Fault::KillSupervisor);
+    }
+
+    /// Makes the keeper do nothing for so long: no listener is told anything meanwhile.
+    pub fn stall_keeper(&self, pause: Duration) {
+        self.inflict(Fault::StallKeeper(pause));
+    }
+
+    /// Makes the next run of that callback crash, as if it panicked with the message "crashed by chaos": when it has done its
+    /// work, and before anything of it is kept or said. Once for each time this is called, and of the server's callbacks only:
+    /// nothing runs under the name of [`Callback::Idle`]; [`Callback::System`] is a change by [`Sys`](crate::Sys).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{CallError, Callback};
+    /// # use undying::{Context, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = Never; type Info = Never; type Continue = Never;
+    /// #     async fn handle_call(&mut self, next: Reply<u64>, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += 1; next.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let counter = ServerSpec::new(Counter, 0).start().await.unwrap();
+    /// counter.chaos().crash_next(Callback::Call);
+    /// assert!(matches!(counter.call(|next| next).await, Err(CallError::Crashed(_))));
+    /// assert_eq!(counter.call(|next| next).await.unwrap(), 1); // the first one was not applied
+    /// # }
+    /// ```
+    pub fn crash_next(&self, callback: Callback) {
+        self.inflict(Fault::CrashNext(callback));
+    }
+
+    /// Makes the worker block its thread for so long, as soon as it is between two callbacks: on a current-thread runtime
+    /// nothing else runs meanwhile. A worker that is killed while it blocks is left behind as a zombie.
+    pub fn block_worker(&self, pause: Duration) {
+        self.inflict(Fault::BlockWorker(pause));
+    }
+
+    /// Does this fault.
+    pub fn inflict(&self, fault: Fault) {
+        self.logical.inflict(fault);
+    }
+}
+
+impl<S: GenServer> Logical<S> {
+    pub(crate) fn inflict(&self, fault: Fault) {
+        match fault {
+            Fault::KillWorker => self.kill_worker("killed by chaos"),
+            Fault::KillKeeper => {
+                let keeper = self.cell.look(|record| record.tasks.keeper.clone());
+                keeper.into_iter().for_each(|keeper| keeper.abort());
+            }
+            Fault::KillSupervisor => self.abort(),
+            Fault::StallKeeper(pause) => {
+                let mut nudge = Nudge::none();
+                self.cell.look(|record| record.feed.stall(&mut nudge, pause));
+                nudge.ring();
+            }
+            Fault::CrashNext(callback) => self.cell.look(|record| record.extras().to_crash.push(callback)),
+            Fault::BlockWorker(pause) => self.block(pause),
+        }
+    }
+
+    /// Aborts the supervisor task.
+    fn abort(&self) {
         loop {
             let (supervisor, over) = self
-                .logical
                 .cell
                 .look(|record| (record.tasks.supervisor.clone(), record.life.phase.reason().is_some()));
             match supervisor {
@@ -76,11 +165,40 @@ impl<S: GenServer> Chaos<'_, S> {
         }
     }
 
-    /// Makes the keeper do nothing for so long.
-    pub fn stall_keeper(&self, pause: Duration) {
-        let mut nudge = Nudge::none();
-        self.logical.cell.look(|record| record.feed.stall(&mut nudge, pause));
-        nudge.ring();
+    fn block(&self, pause: Duration) {
+        let (_, claim, _) = reply::open::<()>(self.id);
+        let request = Request { wish: Wish::Block(pause), claim };
+        let refused = self.cell.look(|record| match record.deferred.ended() {
+            true => Some(request),
+            false => {
+                record.extras().requests.push_back(request);
+                None
+            }
+        });
+        drop(refused);
+        self.mailbox.wake();
+    }
+}
+
+impl<S: GenServer> Record<S> {
+    /// Whether this run of a callback is to crash on purpose.
+    pub(crate) fn is_to_crash(&mut self, callback: Callback) -> bool {
+        let Some(extras) = &mut self.extras else { return false };
+        let marked = extras.to_crash.iter().position(|marked| *marked == callback);
+        marked.map(|marked| extras.to_crash.swap_remove(marked)).is_some()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KillWorker => write!(f, "kill the worker"),
+            Self::KillKeeper => write!(f, "kill the keeper"),
+            Self::KillSupervisor => write!(f, "kill the supervisor"),
+            Self::StallKeeper(pause) => write!(f, "stall the keeper for {pause:?}"),
+            Self::CrashNext(callback) => write!(f, "crash the next {callback}"),
+            Self::BlockWorker(pause) => write!(f, "block the worker for {pause:?}"),
+        }
     }
 }
 

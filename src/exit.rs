@@ -139,6 +139,11 @@ impl CrashReport {
         Self(Arc::new(Facts { message: message.into(), callback, kind, incarnation, version }))
     }
 
+    /// A fault on purpose.
+    pub(crate) fn on_purpose(place: Place) -> Self {
+        Self::new(CrashKind::Panic, "crashed by chaos", place)
+    }
+
     pub(crate) fn of_panic(payload: &(dyn Any + Send), place: Place) -> Self {
         let message = payload
             .downcast_ref::<&str>()

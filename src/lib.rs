@@ -104,6 +104,7 @@
 //! Rust 1.85.
 
 mod alarm;
+mod any;
 mod bell;
 mod callback;
 mod cell;
@@ -154,6 +155,7 @@ mod waits;
 mod worker;
 
 pub use crate::{
+    any::AnyServerRef,
     context::Context,
     dead_letter::{DeadLetter, DeadLetterReason, Message, Redelivery},
     debug::SysEvent,

@@ -27,6 +27,7 @@
 //!
 //! Where the server stands under a supervisor of a tree, all of that is said of one of its [`lives`].
 
+mod any;
 mod child;
 mod end;
 mod lives;

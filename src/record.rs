@@ -22,7 +22,7 @@ use crate::{
     contain::Quiet,
     dead_letter::{Again, Message},
     debug,
-    exit::{Callback, ExitReason, Place},
+    exit::{Callback, CrashReport, ExitReason, Place},
     extras::Extras,
     feed::{Audience, Event, Feed, Nudge},
     gen_server::GenServer,
@@ -73,6 +73,8 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) fallback: Fallback<S>,
     pub(crate) life: Life,
     pub(crate) counters: Counters,
+    /// The last abnormal end of an incarnation.
+    pub(crate) last_crash: Option<CrashReport>,
     pub(crate) registration: Option<Registration>,
     pub(crate) tasks: Tasks,
     pub(crate) extras: Option<Box<Extras<S>>>,
@@ -145,6 +147,7 @@ impl<S: GenServer> Record<S> {
             fallback,
             life: Life { announced: 1, ..Life::default() },
             counters: Counters::default(),
+            last_crash: None,
             registration: None,
             tasks: Tasks::default(),
             extras: None,
@@ -399,6 +402,15 @@ impl<S: GenServer> Record<S> {
             mem::swap(&mut **poison, &mut better);
         }
         better.ok_or(NoFallback)
+    }
+}
+
+/// Without the feature `chaos`, nothing crashes on purpose.
+#[cfg(not(feature = "chaos"))]
+impl<S: GenServer> Record<S> {
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) const fn is_to_crash(&self, _: Callback) -> bool {
+        false
     }
 }
 

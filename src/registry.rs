@@ -23,6 +23,7 @@ pub use self::{
     watch::{NameEvent, NameEvents},
 };
 use crate::{
+    any::AnyServerRef,
     error::{StartError, WhereisError},
     gen_server::GenServer,
     logical::Logical,
@@ -94,6 +95,11 @@ impl Registry {
     /// All names that are taken, in no order.
     pub fn names(&self) -> Vec<String> {
         self.roll.names()
+    }
+
+    /// The servers that have a name, each once, in the order of their numbers.
+    pub fn servers(&self) -> Vec<AnyServerRef> {
+        self.roll.servers()
     }
 
     /// Gives a running server another name. It has it until it ends, or until it is [taken away](Self::unregister).

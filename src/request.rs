@@ -1,5 +1,7 @@
 //! What is asked of the worker itself, between two callbacks (K9, K10): the requests of [`Sys`](crate::Sys) that need it.
 
+use std::time::Duration;
+
 use crate::{
     exit::Crash,
     gen_server::GenServer,
@@ -24,6 +26,9 @@ pub(crate) enum Wish<S: GenServer> {
         factory: Option<Factory<S>>,
         reply: Reply<()>,
     },
+    /// A fault on purpose: the thread is blocked for so long.
+    #[cfg_attr(not(feature = "chaos"), expect(dead_code, reason = "nobody asks for it without that feature"))]
+    Block(Duration),
 }
 
 pub(crate) type Change<S> = dyn FnOnce(&mut <S as GenServer>::State) -> Result<(), Crash> + Send;
@@ -35,6 +40,7 @@ impl<S: GenServer> Wish<S> {
             Self::State(reply) => reply.is_awaited(),
             Self::Pause(reply) => reply.is_awaited(),
             Self::Replace { reply, .. } => reply.is_awaited(),
+            Self::Block(_) => true,
         }
     }
 }

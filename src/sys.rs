@@ -3,6 +3,7 @@
 use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
 use crate::{
+    any::AnyServer,
     contain::Quiet,
     debug::{self, SysEvent},
     error::{CallError, SysError},
@@ -183,14 +184,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
         if scope::is_inside(self.logical.id) {
             return Err(SysError::CallingSelf);
         }
-        let suspend = |record: &mut Record<S>| {
-            if record.deferred.ended() || self.logical.mailbox.closing().is_some() {
-                return Err(SysError::NoProc);
-            }
-            record.life.suspended = true;
-            Ok(record.in_hand.is_none())
-        };
-        let idle = self.logical.cell.look(suspend)?;
+        let Some(idle) = self.logical.suspend() else { return Err(SysError::NoProc) };
         if idle { Ok(()) } else { self.ask(Wish::Pause).await }
     }
 
@@ -204,8 +198,8 @@ impl<'a, S: GenServer> Sys<'a, S> {
     ///
     /// [`SysError::NoProc`] if the server is over.
     pub async fn resume(&self) -> Result<(), SysError> {
-        self.look(|record| record.life.suspended = false)?;
-        self.logical.mailbox.wake();
+        self.look(|_| ())?;
+        self.logical.resume();
         Ok(())
     }
 
@@ -220,22 +214,8 @@ impl<'a, S: GenServer> Sys<'a, S> {
     /// [`SysError::NoProc`] if the server is over.
     #[expect(clippy::unused_async, reason = "as every system request, and others do wait")]
     pub async fn statistics(&self) -> Result<Statistics, SysError> {
-        self.logical.cell.audit(|record, fenced| {
-            if Logical::end_of(record).is_some() {
-                return Err(SysError::NoProc);
-            }
-            let counters = &record.counters;
-            Ok(Statistics {
-                messages_in: counters.messages_in,
-                replies_out: counters.replies_out,
-                commits: counters.commits,
-                crashes: counters.crashes,
-                restarts: counters.restarts,
-                zombies: counters.zombies,
-                fenced,
-                mailbox_len: record.batch.len() + self.logical.mailbox.len(),
-            })
-        })
+        self.look(|_| ())?;
+        Ok(self.logical.statistics())
     }
 
     /// Where the server stands. The worker is not troubled for it, so it answers while a callback runs or the server restarts,

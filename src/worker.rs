@@ -276,6 +276,9 @@ impl<S: GenServer> Worker<S> {
         let Self { logical, epoch, scope, cx, debug, factory, .. } = self;
         let replies = scope.held();
         let committed = logical.cell.commit(*epoch, |record| {
+            if record.is_to_crash(callback) {
+                return None;
+            }
             record.keep(&mut snapshot, *epoch, callback, &mut nudge);
             cx.effects.record(record);
             record.counters.replies_out += replies;
@@ -292,14 +295,18 @@ impl<S: GenServer> Worker<S> {
             }
             if after.stop.is_some() {
                 record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });
-                return (serves, None);
+                return Some((serves, None));
             }
             // The lock is held anyway: what comes next is taken in the same go, unless it is another task's turn.
-            (serves, if go_on { record.next_job() } else { None })
+            Some((serves, if go_on { record.next_job() } else { None }))
         });
-        let Ok((serves, next)) = committed else {
-            drop_quietly(snapshot);
-            return Err(Unkept::Fenced);
+        let (serves, next) = match committed {
+            Ok(Some(committed)) => committed,
+            unkept => {
+                drop_quietly(snapshot);
+                let crashed = || Unkept::Crashed(CrashReport::on_purpose(self.place(callback)));
+                return Err(unkept.map_or(Unkept::Fenced, |_| crashed()));
+            }
         };
         cx.effects.connect(logical);
         scope.say();

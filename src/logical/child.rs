@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::Logical;
 use crate::{
+    any::{AnyServer, AnyServerRef},
     error::StartError,
     exit::ExitReason,
     gen_server::GenServer,
@@ -86,11 +87,11 @@ impl<S: GenServer> Child for Logical<S> {
     }
 
     fn view(&self) -> TreeNode {
-        let seen = self.cell.look_at(|record, _| {
-            let (life, kept) = (&record.life, &record.kept);
-            (life.status(), life.serving, kept.version(), record.batch.len(), record.born.elapsed())
+        let (status, incarnation, version, last_crash, uptime) = self.cell.look(|record| {
+            let (life, version) = (&record.life, record.kept.version());
+            (life.status(), life.serving, version, record.last_crash.clone(), record.born.elapsed())
         });
-        let (status, incarnation, version, batch, uptime) = seen;
+        let statistics = self.statistics();
         TreeNode {
             id: self.label().to_string(),
             server: self.id,
@@ -101,10 +102,16 @@ impl<S: GenServer> Child for Logical<S> {
             restarts: 0,
             incarnation,
             version,
-            mailbox_len: batch + self.mailbox.len(),
+            mailbox_len: statistics.mailbox_len,
+            statistics,
+            last_crash: last_crash.map(|report| report.to_string().into()),
             uptime,
             children: Vec::new(),
         }
+    }
+
+    fn servers(self: Arc<Self>, found: &mut Vec<AnyServerRef>) {
+        found.push(AnyServerRef::new(self));
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -112,6 +112,23 @@ impl<S: GenServer> Logical<S> {
         self.wake_supervisor();
     }
 
+    /// Lets no callback begin. Tells whether none is running; `None` if the server is about to end.
+    pub(crate) fn suspend(&self) -> Option<bool> {
+        self.cell.look(|record| {
+            if record.deferred.ended() || self.mailbox.closing().is_some() {
+                return None;
+            }
+            record.life.suspended = true;
+            Some(record.in_hand.is_none())
+        })
+    }
+
+    /// Lets callbacks begin again.
+    pub(crate) fn resume(&self) {
+        self.cell.look(|record| record.life.suspended = false);
+        self.mailbox.wake();
+    }
+
     fn close(&self, record: &mut Record<S>, reason: ExitReason) -> Closed {
         // A suspended server handles what is queued, too, before it ends.
         record.life.suspended = false;

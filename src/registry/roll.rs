@@ -1,7 +1,6 @@
 //! The roll: a table under its lock, and the servers in it by their types.
 
 use std::{
-    any::Any,
     fmt,
     hash::{Hash, RandomState},
     sync::{Arc, Weak},
@@ -16,6 +15,7 @@ use super::{
     watch::{NameEvents, Queue},
 };
 use crate::{
+    any::{AnyServer, AnyServerRef},
     contain::{drop_quietly, wake_quietly},
     error::{StartError, WhereisError},
     gen_server::GenServer,
@@ -31,8 +31,6 @@ pub(super) struct Roll<Q: ?Sized, V> {
     /// No server takes this lock on its way from message to message: only where it gets or loses a place.
     table: RwLock<Table<Q, V>>,
 }
-
-type AnyServer = Arc<dyn Any + Send + Sync>;
 
 impl<Q, V> Roll<Q, V>
 where
@@ -64,6 +62,17 @@ where
         server.ok_or(WhereisError::NotFound).and_then(typed)
     }
 
+    /// The servers that have a name, each once, in the order of their numbers.
+    pub(super) fn servers(&self) -> Vec<AnyServerRef> {
+        let mut servers: Vec<Arc<dyn AnyServer>> = {
+            let table = self.table.read();
+            table.names.values().filter_map(|name| name.server.as_ref()?.upgrade()).collect()
+        };
+        servers.sort_by_key(|server| server.server());
+        servers.dedup_by_key(|server| server.server());
+        servers.into_iter().map(AnyServerRef::new).filter(AnyServerRef::is_alive).collect()
+    }
+
     /// What goes with a name.
     pub(super) fn value(&self, name: &Q) -> Option<V>
     where
@@ -76,7 +85,7 @@ where
     /// The members of a group that are of type `S`, in the order in which they joined.
     pub(super) fn members<S: GenServer>(&self, group: &Q) -> Vec<ServerRef<S>> {
         let group = Like::new(&self.hasher, group);
-        let members: Vec<AnyServer> = self.table.read().members(&group).collect();
+        let members: Vec<Arc<dyn AnyServer>> = self.table.read().members(&group).collect();
         members.into_iter().filter_map(|server| typed(server).ok()).collect()
     }
 
@@ -221,8 +230,8 @@ fn holder<S: GenServer>(logical: &Arc<Logical<S>>) -> Holder {
 
 /// The server, if it is of type `S` and not over. This may be the last handle to one that is: what that holds is users', and is
 /// dropped quietly.
-fn typed<S: GenServer>(server: AnyServer) -> Result<ServerRef<S>, WhereisError> {
-    let server = match server.downcast::<Logical<S>>() {
+fn typed<S: GenServer>(server: Arc<dyn AnyServer>) -> Result<ServerRef<S>, WhereisError> {
+    let server = match server.into_any().downcast::<Logical<S>>() {
         Ok(logical) => ServerRef::new(logical),
         Err(stranger) => {
             drop_quietly(stranger);

@@ -5,7 +5,6 @@
 //! [`Aside`], what is given and not taken in stays with the caller.
 
 use std::{
-    any::Any,
     collections::{BTreeMap, HashMap, hash_map::Entry},
     ops::RangeInclusive,
     sync::{Arc, Weak},
@@ -16,7 +15,7 @@ use super::{
     key::{Key, Map, Sought, This},
     watch::{Event, NameEvent, Queue},
 };
-use crate::{contain::wake_quietly, error::StartError, name::ServerId};
+use crate::{any::AnyServer, contain::wake_quietly, error::StartError, name::ServerId};
 
 pub(super) struct Table<Q: ?Sized, V> {
     pub(super) names: Map<Q, Name<V>>,
@@ -36,14 +35,14 @@ pub(super) struct Table<Q: ?Sized, V> {
 #[derive(Clone)]
 pub(super) struct Holder {
     pub(super) id: ServerId,
-    pub(super) server: Weak<dyn Any + Send + Sync>,
+    pub(super) server: Weak<dyn AnyServer>,
 }
 
 /// Who has a name, and what goes with it.
 pub(super) struct Name<V> {
     pub(super) id: ServerId,
     /// `None` as long as the name is only reserved.
-    pub(super) server: Option<Weak<dyn Any + Send + Sync>>,
+    pub(super) server: Option<Weak<dyn AnyServer>>,
     pub(super) value: V,
     /// `None` for the name that a server was started with, which is not taken away.
     place: Option<u64>,
@@ -107,7 +106,7 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
     }
 
     /// The members of a group that there still are.
-    pub(super) fn members(&self, group: &dyn Sought<Q>) -> impl Iterator<Item = Arc<dyn Any + Send + Sync>> {
+    pub(super) fn members(&self, group: &dyn Sought<Q>) -> impl Iterator<Item = Arc<dyn AnyServer>> {
         let members = self.groups.get(group).into_iter().flat_map(|group| self.members.range(all_of(*group)));
         members.filter_map(|(_, holder)| holder.server.upgrade())
     }
@@ -124,12 +123,7 @@ impl<Q: Eq + ?Sized, V> Table<Q, V> {
     // ---- the names that servers are started with
 
     /// Makes a reserved name lead to its server.
-    pub(super) fn lead(
-        &mut self,
-        name: &Key<Q>,
-        server: Weak<dyn Any + Send + Sync>,
-        aside: &mut Aside<Q, V>,
-    ) {
+    pub(super) fn lead(&mut self, name: &Key<Q>, server: Weak<dyn AnyServer>, aside: &mut Aside<Q, V>) {
         let Some(Name { id, server: leads_to, .. }) = self.names.get_mut(&This(name) as &dyn Sought<Q>)
         else {
             return;

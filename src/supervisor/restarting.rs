@@ -24,6 +24,7 @@ impl<S: GenServer> Supervisor<S> {
             record.life.phase = Phase::Restarting;
             record.counters.crashes += 1;
             record.counters.zombies += u64::from(abandoned);
+            record.last_crash = Some(report.clone());
             let kept = &record.kept;
             let crashed =
                 || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned, lagged: 0 };

@@ -14,6 +14,7 @@ use super::{
     view::{ChildKind, TreeNode},
 };
 use crate::{
+    any::AnyServerRef,
     error::StartError,
     exit::ExitReason,
     name::ServerId,
@@ -58,6 +59,9 @@ pub(crate) trait Child: Send + Sync {
 
     /// What there is to see of it, and of what is below it.
     fn view(&self) -> TreeNode;
+
+    /// Adds the servers that it is or has below it.
+    fn servers(self: Arc<Self>, found: &mut Vec<AnyServerRef>);
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }

@@ -15,6 +15,7 @@ use super::{
     view::Tree,
 };
 use crate::{
+    any::AnyServerRef,
     contain::drop_quietly,
     error::{ChildError, StartError, StopError, TransferError},
     exit::ExitReason,

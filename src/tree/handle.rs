@@ -175,6 +175,13 @@ macro_rules! handle {
                 self.branch.tree()
             }
 
+            /// All servers below it, at any depth, in the order of [`tree`](Self::tree).
+            pub fn servers(&self) -> Vec<AnyServerRef> {
+                let mut found = Vec::new();
+                self.branch.clone().servers(&mut found);
+                found
+            }
+
             /// Ends it in good order: its children first, with the reason [`Shutdown`](ExitReason::Shutdown) and each in the
             /// time its own [`Shutdown`](crate::Shutdown) gives. Resolves with the reason it has ended with
             /// ([`Normal`](ExitReason::Normal), unless it was ending already) once everything is over.

@@ -18,6 +18,7 @@ use super::{
     supervisor::{Supervisor, SupervisorRef},
 };
 use crate::{
+    any::AnyServerRef,
     error::{ChildError, StartError, StopError},
     exit::ExitReason,
     gen_server::GenServer,
@@ -179,6 +180,11 @@ impl<S: GenServer> PartitionSupervisorRef<S> {
     /// The partition of that number, from 0, if it is in use.
     pub fn partition(&self, index: usize) -> Option<ServerRef<S>> {
         self.servers[..self.partitions()].get(index).cloned()
+    }
+
+    /// All partitions that are there, whatever is done with their type.
+    pub fn servers(&self) -> Vec<AnyServerRef> {
+        self.supervisor.servers()
     }
 
     /// How many partitions are in use.

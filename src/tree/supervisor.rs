@@ -18,6 +18,7 @@ use super::{
     view::Tree,
 };
 use crate::{
+    any::AnyServerRef,
     error::{ChildError, StartError, StopError, TransferError},
     exit::ExitReason,
     gen_server::GenServer,

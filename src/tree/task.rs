@@ -16,6 +16,7 @@ use super::{
     view::{ChildKind, TreeNode},
 };
 use crate::{
+    any::AnyServerRef,
     bell::Bell,
     contain::{Caught, Quiet, catch},
     deadlines::later,
@@ -25,6 +26,7 @@ use crate::{
     record::{Phase, Then},
     server_ref::Status,
     spec::Shutdown,
+    sys::Statistics,
 };
 
 /// How long an aborted task that does not yield is waited for before it is left behind.
@@ -249,10 +251,14 @@ impl Child for TaskChild {
             incarnation: 0,
             version: 0,
             mailbox_len: 0,
+            statistics: Statistics::default(),
+            last_crash: None,
             uptime,
             children: Vec::new(),
         }
     }
+
+    fn servers(self: Arc<Self>, _found: &mut Vec<AnyServerRef>) {}
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self

@@ -6,9 +6,9 @@ mod dot;
 mod mermaid;
 mod text;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use crate::{name::ServerId, plan::Strategy, server_ref::Status};
+use crate::{name::ServerId, plan::Strategy, server_ref::Status, sys::Statistics};
 
 /// A picture of a supervision tree, as it was when it was taken.
 ///
@@ -60,6 +60,10 @@ pub struct TreeNode {
     pub version: u64,
     /// How many messages a server has queued; 0 for anything else.
     pub mailbox_len: usize,
+    /// What a server has counted; nothing for anything else.
+    pub statistics: Statistics,
+    /// The last abnormal end of an incarnation of a server, in words.
+    pub last_crash: Option<Arc<str>>,
     /// How long its present life lasts.
     pub uptime: Duration,
     /// Its children, in start order; empty for a server and a task.

@@ -101,7 +101,14 @@ impl<S: GenServer> Worker<S> {
             tracing::error!(server = %self.logical.label(), %report, "terminate panicked");
             return Err(Unkept::Crashed(report));
         }
-        self.logical.cell.enter(self.epoch, |record| record.in_hand = None)?;
+        let crashes = self.logical.cell.enter(self.epoch, |record| {
+            record.in_hand = None;
+            record.is_to_crash(Callback::Terminate)
+        })?;
+        if crashes {
+            self.scope.forget();
+            return Err(Unkept::Crashed(CrashReport::on_purpose(self.place(Callback::Terminate))));
+        }
         self.scope.say();
         Ok(())
     }

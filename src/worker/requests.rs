@@ -1,7 +1,7 @@
 //! What a worker does beside callbacks: the requests of [`Sys`](crate::Sys), the debug hooks, and the copies of messages that
 //! may have to be run again.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, thread};
 
 use super::{Worker, unheard};
 use crate::{
@@ -35,6 +35,7 @@ impl<S: GenServer> Worker<S> {
                 Ok(state) => reply.send(state),
                 Err(report) => return self.refuse(report),
             },
+            Wish::Block(pause) => thread::sleep(pause),
             Wish::Replace { change, factory, reply } => return self.replace(change, factory, reply),
         }
         drop(self.done()?);

@@ -6,11 +6,13 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::Branch;
 use crate::{
+    any::AnyServerRef,
     error::StartError,
     exit::ExitReason,
     name::ServerId,
     record::{Phase, Then},
     server_ref::Status,
+    sys::Statistics,
     tree::{
         child::{Child, Lineage, Until},
         children::Entry,
@@ -124,9 +126,17 @@ impl Child for Branch {
             incarnation: 0,
             version: 0,
             mailbox_len: 0,
+            statistics: Statistics::default(),
+            last_crash: None,
             uptime,
             children,
         }
+    }
+
+    fn servers(self: Arc<Self>, found: &mut Vec<AnyServerRef>) {
+        let children: Vec<_> =
+            self.look(|roster| roster.children.iter().map(|(_, entry)| entry.child.clone()).collect());
+        children.into_iter().for_each(|child| child.servers(found));
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -14,6 +14,8 @@ fn node(id: &str, kind: ChildKind, strategy: Option<Strategy>) -> TreeNode {
         incarnation: 0,
         version: 0,
         mailbox_len: 0,
+        statistics: Statistics::default(),
+        last_crash: None,
         uptime: Duration::from_secs(2 * 3_600 + 13 * 60),
         children: Vec::new(),
     }
