@@ -136,8 +136,8 @@ impl<S: GenServer> Logical<S> {
         match fault {
             Fault::KillWorker => self.kill_worker("killed by chaos"),
             Fault::KillKeeper => {
-                let keeper = self.cell.look(|record| record.tasks.keeper.clone());
-                keeper.into_iter().for_each(|keeper| keeper.abort());
+                let keepers = self.cell.look(|record| record.tasks.keepers.clone());
+                keepers.iter().for_each(|keeper| keeper.abort());
             }
             Fault::KillSupervisor => self.abort(),
             Fault::StallKeeper(pause) => {

@@ -1,128 +1,134 @@
-//! The feed: what the keeper has yet to tell the listeners, in the order in which it happened.
+//! The feed: what the keepers have yet to tell the listeners, in the order in which it happened.
 //!
 //! It lives beside the record, under the same lock: an event is queued in the very moment in which the thing happens, so
 //! no crash can fall between the two and no two events can change places. It belongs to the logical server: a new keeper
 //! goes on where the last one ended.
 
-use std::{collections::VecDeque, mem, sync::Arc, task::Waker, time::Duration};
+mod ear;
 
+use std::{collections::BTreeMap, mem, sync::Arc, task::Waker, time::Duration};
+
+use self::ear::Over;
+pub(crate) use self::ear::{Ear, Event, Told};
 use crate::{
-    contain::{Quiet, drop_quietly},
-    exit::{Callback, CrashReport, ExitReason},
+    contain::{Quiet, drop_each, wake_quietly},
     gen_server::GenServer,
     listener::Listener,
-    preserve::Kept,
 };
 
-/// From so many queued events on, only the newest of each kind is kept.
-const CAPACITY: usize = 4096;
-
-/// The listeners of a server.
-pub(crate) type Audience<S> = Quiet<Vec<Box<dyn Listener<S>>>>;
-
-pub(crate) enum Event<S: GenServer> {
-    Started { kept: Kept<S> },
-    Changed { kept: Kept<S>, callback: Callback, lagged: u64 },
-    Crashed { report: CrashReport, kept: Kept<S>, abandoned: bool, lagged: u64 },
-    Restarted { incarnation: u64, took: Duration },
-    Terminated { reason: ExitReason, kept: Kept<S> },
-}
-
 pub(crate) struct Feed<S: GenServer> {
-    events: VecDeque<Event<S>>,
-    /// The state the listeners saw last.
-    seen: Option<Kept<S>>,
-    /// Who listens, until the last event is told; nothing is queued for nobody.
-    audience: Option<Arc<Audience<S>>>,
+    /// One for each listener; a deaf one if there are none.
+    ears: Vec<Ear<S>>,
+    /// Whether anybody listens; nothing is queued for nobody.
+    heard: bool,
+    /// Whether the server waits for a listener that is behind.
+    blocks: bool,
     closed: bool,
     /// Whether the listeners are to be there for another life.
     retained: bool,
-    /// Whether there is a keeper.
-    attended: bool,
-    keeper: Option<Waker>,
-    stall: Option<Duration>,
+    /// Those who wait for another state, each by its number.
+    watchers: BTreeMap<u64, Waker>,
 }
 
-impl<S: GenServer> Event<S> {
-    /// How many events gave way to this one.
-    fn lagged(&self) -> u64 {
-        match self {
-            Self::Changed { lagged, .. } | Self::Crashed { lagged, .. } => *lagged,
-            Self::Started { .. } | Self::Restarted { .. } | Self::Terminated { .. } => 0,
-        }
-    }
-
-    fn lagging(mut self, by: u64) -> Self {
-        if let Self::Changed { lagged, .. } | Self::Crashed { lagged, .. } = &mut self {
-            *lagged = by;
-        }
-        self
-    }
-}
-
-/// What the keeper finds.
+/// What a keeper finds.
 pub(crate) enum Fed<S: GenServer> {
-    /// The next event, who is to be told, and the state they saw before it.
-    Event(Event<S>, Arc<Audience<S>>, Option<Kept<S>>),
+    /// The next event, and whether the server may go on because of the room that makes.
+    Event(Told<S>, bool),
+    /// There is something to tell, on a thread that may block.
+    Away,
     /// A fault on purpose: do nothing for so long.
     Stall(Duration),
     Nothing,
-    /// There will be no more, so nobody listens any more: the listeners, who may hold the server itself, can go.
-    Closed(Option<Arc<Audience<S>>>),
+    /// There will be no more, so that the listener, who may hold the server itself, can go.
+    Closed(Option<Quiet<Arc<dyn Listener<S>>>>),
+}
+
+/// Nobody tells a listener on a thread that may block any more.
+#[must_use = "the rest may be left to tell"]
+pub(crate) struct Back {
+    /// Its keeper has left meanwhile, and the server is over: there is nobody else to tell the rest.
+    pub(crate) alone: bool,
 }
 
 impl<S: GenServer> Feed<S> {
-    pub(crate) fn new(listeners: Audience<S>) -> Self {
-        Self {
-            events: VecDeque::new(),
-            seen: None,
-            audience: (!listeners.is_empty()).then(|| Arc::new(listeners)),
+    pub(crate) fn new(ears: Vec<Ear<S>>) -> Self {
+        let mut feed = Self {
+            ears: Vec::new(),
+            heard: false,
+            blocks: false,
             closed: false,
             retained: false,
-            attended: false,
-            keeper: None,
-            stall: None,
+            watchers: BTreeMap::new(),
+        };
+        feed.add(ears);
+        feed
+    }
+
+    /// Adds listeners, before there is anything to tell.
+    pub(crate) fn add(&mut self, ears: Vec<Ear<S>>) {
+        self.blocks |= ears.iter().any(Ear::blocks);
+        if !ears.is_empty() && !mem::replace(&mut self.heard, true) {
+            self.ears.clear();
         }
+        self.ears.extend(ears);
+        if self.ears.is_empty() {
+            self.ears.push(Ear::deaf());
+        }
+    }
+
+    /// How many keepers it takes.
+    pub(crate) fn keepers(&self) -> usize {
+        self.ears.len()
+    }
+
+    pub(crate) fn listeners(&self) -> Vec<Quiet<Arc<dyn Listener<S>>>> {
+        self.ears.iter().filter_map(Ear::listener).cloned().map(Quiet::new).collect()
     }
 
     /// Queues an event, if anybody listens. What is left to be done outside the lock is added to `nudge`.
-    pub(crate) fn push(&mut self, nudge: &mut Nudge<S>, event: impl FnOnce() -> Event<S>) {
-        if self.audience.is_none() {
-            return;
+    #[inline]
+    pub(crate) fn push(&mut self, nudge: &mut Nudge<S>, event: impl Fn() -> Event<S>) {
+        if self.heard {
+            self.ears.iter_mut().for_each(|ear| ear.push(&event, nudge));
         }
-        let event = event();
-        let stale = self.make_room(&event);
-        let lagged = stale.as_ref().map_or(0, |stale| stale.lagged() + 1);
-        nudge.stale.extend(stale);
-        self.events.push_back(event.lagging(lagged));
-        nudge.keeper = self.keeper.take().or_else(|| nudge.keeper.take());
     }
 
-    /// Beyond the capacity there is at most one event of each kind: the one of the same kind as `event` gives way to it.
-    fn make_room(&mut self, event: &Event<S>) -> Option<Event<S>> {
-        if self.events.len() < CAPACITY {
-            return None;
+    /// There is another state.
+    #[inline]
+    pub(crate) fn changed(&mut self, nudge: &mut Nudge<S>) {
+        if !self.watchers.is_empty() {
+            nudge.watchers.extend(self.take_watchers());
         }
-        let same = |other: &Event<S>| mem::discriminant(other) == mem::discriminant(event);
-        let beyond = self.events.iter().skip(CAPACITY).position(same)?;
-        self.events.remove(CAPACITY + beyond)
+    }
+
+    /// Whether a listener is so far behind that the server has to wait for it.
+    #[inline]
+    pub(crate) fn holds_up(&self) -> bool {
+        self.blocks && self.ears.iter().any(Ear::is_full)
     }
 
     /// Queues the last event of a life.
-    pub(crate) fn conclude(&mut self, nudge: &mut Nudge<S>, last: Option<Event<S>>) {
-        self.events.extend(last.filter(|_| self.audience.is_some()));
-        nudge.keeper = self.keeper.take().or_else(|| nudge.keeper.take());
+    pub(crate) fn conclude(&mut self, nudge: &mut Nudge<S>, last: Option<impl Fn() -> Event<S>>) {
+        if let Some(last) = last {
+            self.push(nudge, last);
+        }
+        self.ears.iter_mut().for_each(|ear| ear.wake(nudge));
     }
 
     /// Queues the last event, if there is to be one, and says that no more will come. Only the first end counts. The listeners
-    /// are kept for another life if they are `retained`. Tells whether a keeper is there to hear of it.
-    pub(crate) fn end(&mut self, nudge: &mut Nudge<S>, last: Option<Event<S>>, retained: bool) -> bool {
+    /// are kept for another life if they are `retained`. Gives those that have no keeper to hear of it.
+    pub(crate) fn end(
+        &mut self,
+        nudge: &mut Nudge<S>,
+        last: Option<impl Fn() -> Event<S>>,
+        retained: bool,
+    ) -> Vec<usize> {
         if mem::replace(&mut self.closed, true) {
-            return true;
+            return Vec::new();
         }
         self.retained = retained;
         self.conclude(nudge, last);
-        self.attended
+        (0..self.ears.len()).filter(|&ear| !self.ears[ear].is_attended()).collect()
     }
 
     /// There will be more, after all.
@@ -131,65 +137,111 @@ impl<S: GenServer> Feed<S> {
     }
 
     /// There will be no other life: the listeners can go, now or once they have heard the rest.
-    pub(crate) fn release(&mut self) -> Option<Arc<Audience<S>>> {
+    pub(crate) fn release(&mut self) -> Vec<Quiet<Arc<dyn Listener<S>>>> {
         self.retained = false;
-        if self.closed && self.events.is_empty() { self.audience.take() } else { None }
+        if self.closed { self.ears.iter_mut().filter_map(Ear::release).collect() } else { Vec::new() }
     }
 
     /// A keeper takes over, or leaves. Tells whether the feed is closed: who leaves a closed feed has to finish it.
-    pub(crate) fn attend(&mut self, attended: bool) -> bool {
-        self.attended = attended;
+    pub(crate) fn attend(&mut self, ear: usize, attended: bool) -> bool {
+        self.ears[ear].attend(attended);
         self.closed
     }
 
-    /// Makes the keeper do nothing for `pause`.
+    /// Makes the keepers do nothing for `pause`.
     #[cfg(feature = "chaos")]
     pub(crate) fn stall(&mut self, nudge: &mut Nudge<S>, pause: Duration) {
-        self.stall = Some(pause);
-        nudge.keeper = self.keeper.take();
+        self.ears.iter_mut().for_each(|ear| ear.stall(nudge, pause));
     }
 
-    /// The next event for the keeper, which is woken by `waker` once there is one.
-    pub(crate) fn pull(&mut self, waker: Option<&Waker>) -> Fed<S> {
-        if let Some(pause) = self.stall.take() {
-            return Fed::Stall(pause);
-        }
-        let Some(event) = self.events.pop_front() else {
-            if self.closed {
-                return Fed::Closed(if self.retained { None } else { self.audience.take() });
-            }
-            self.keeper = waker.cloned();
-            return Fed::Nothing;
+    /// The next thing to do for the keeper of an ear, which is woken by `waker` once there is one.
+    pub(crate) fn pull(&mut self, ear: usize, waker: Option<&Waker>) -> Fed<S> {
+        let over = match (self.closed, self.retained) {
+            (false, _) => Over::No,
+            (true, true) => Over::ForNow,
+            (true, false) => Over::ForGood,
         };
-        let seen = match &event {
-            Event::Started { kept } | Event::Changed { kept, .. } => self.seen.replace(kept.clone()),
-            Event::Crashed { .. } | Event::Restarted { .. } | Event::Terminated { .. } => None,
-        };
-        match &self.audience {
-            Some(audience) => Fed::Event(event, audience.clone(), seen),
-            None => Fed::Nothing,
-        }
+        self.ears[ear].pull(waker, over)
+    }
+
+    /// The next event for who tells it on a thread that may block, and whether that makes room. If there is none, it is back.
+    pub(crate) fn pull_away(&mut self, ear: usize, nudge: &mut Nudge<S>) -> Result<(Told<S>, bool), Back> {
+        self.ears[ear].pop().ok_or_else(|| self.come_back(ear, nudge))
+    }
+
+    /// Whoever told an ear on a thread that may block does so no more.
+    pub(crate) fn come_back(&mut self, ear: usize, nudge: &mut Nudge<S>) -> Back {
+        self.ears[ear].come_back(nudge);
+        Back { alone: self.closed && !self.ears[ear].is_attended() }
+    }
+
+    /// A change that was no change is not told after all. What is not needed any more comes back.
+    pub(crate) fn untell(&mut self, ear: usize, told: Told<S>) -> impl Sized + use<S> {
+        self.ears[ear].untell(told)
+    }
+
+    // ---- watchers
+
+    /// Has a watcher woken when there is another state, or none any more.
+    pub(crate) fn watch(&mut self, watcher: u64, waker: Waker) -> Option<Waker> {
+        self.watchers.insert(watcher, waker)
+    }
+
+    pub(crate) fn unwatch(&mut self, watcher: u64) -> Option<Waker> {
+        self.watchers.remove(&watcher)
+    }
+
+    pub(crate) fn take_watchers(&mut self) -> impl Iterator<Item = Waker> + use<S> {
+        mem::take(&mut self.watchers).into_values()
     }
 }
 
 /// What queueing an event leaves to be done outside the lock (K8).
-#[must_use = "the keeper is woken by `ring`"]
+#[must_use = "the keepers are woken by `ring`"]
 pub(crate) struct Nudge<S: GenServer> {
-    keeper: Option<Waker>,
+    /// Of keepers.
+    wakers: Wakers,
+    watchers: Vec<Waker>,
     /// Events that gave way to others.
     stale: Vec<Event<S>>,
 }
 
+/// Most servers have one listener, and most commits find its keeper busy.
+#[derive(Default)]
+struct Wakers {
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+impl Wakers {
+    fn extend(&mut self, waker: Option<Waker>) {
+        let others = match self.first {
+            Some(_) => waker,
+            None => {
+                self.first = waker;
+                None
+            }
+        };
+        self.others.extend(others);
+    }
+}
+
 impl<S: GenServer> Nudge<S> {
     pub(crate) const fn none() -> Self {
-        Self { keeper: None, stale: Vec::new() }
+        let wakers = Wakers { first: None, others: Vec::new() };
+        Self { wakers, watchers: Vec::new(), stale: Vec::new() }
     }
 
-    /// Wakes the keeper if it has something to do.
+    /// Wakes whoever has something to do.
+    #[inline]
     pub(crate) fn ring(self) {
-        if let Some(keeper) = self.keeper {
-            keeper.wake();
+        let Self { wakers: Wakers { first, others }, watchers, stale } = self;
+        if let Some(first) = first {
+            first.wake();
         }
-        drop_quietly(self.stale);
+        others.into_iter().for_each(Waker::wake);
+        // Those may be anybody's.
+        watchers.into_iter().map(Some).for_each(wake_quietly);
+        drop_each(stale);
     }
 }

@@ -1,45 +1,63 @@
-//! The keeper task: tells the listeners what happened, in the order in which it happened.
+//! The keeper: tells the listeners what happened, in the order in which it happened. One task for each listener of a server, so
+//! that none of them concerns another (K12); a server without listeners has one, too.
 //!
-//! What it works on, the feed and the record, belongs to the logical server. The death of this task loses nothing: the next
-//! keeper goes on where it ended, and if there will be none, it finishes its work while it goes.
+//! What it works on, the feed and the record, belongs to the logical server. The death of such a task loses nothing: the next
+//! one goes on where it ended, and if there will be none, it finishes its work while it goes.
 
-use std::{future::poll_fn, marker::PhantomData, sync::Arc, task::Poll};
+mod tell;
 
-use tokio::{task::coop, time};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
+use tokio::{
+    task::{coop, spawn_blocking},
+    time,
+};
+
+use self::tell::tell;
 use crate::{
-    contain::{catch, drop_quietly},
-    feed::{Audience, Event, Fed},
+    contain::drop_quietly,
+    feed::{Back, Fed, Nudge},
     gen_server::GenServer,
-    listener::{Crashed, Listener, Restarted, Started, StateChanged, Terminated},
     logical::Logical,
-    preserve::Kept,
-    server_ref::ServerRef,
 };
 
 pub(crate) struct Keeper<S: GenServer> {
     logical: Arc<Logical<S>>,
+    /// The number of its listener.
+    ear: usize,
 }
 
 impl<S: GenServer> Keeper<S> {
-    pub(crate) fn new(logical: Arc<Logical<S>>) -> Self {
-        logical.cell.look(|record| record.feed.attend(true));
-        Self { logical }
+    pub(crate) fn new(logical: Arc<Logical<S>>, ear: usize) -> Self {
+        logical.cell.look(|record| record.feed.attend(ear, true));
+        Self { logical, ear }
     }
 
     /// Tells event after event, until there will be no more.
     pub(crate) async fn run(self) {
+        let Self { logical, ear } = &self;
         loop {
-            let fed =
-                poll_fn(|task| match self.logical.cell.look(|record| record.feed.pull(Some(task.waker()))) {
+            let fed = poll_fn(|task| {
+                match logical.cell.look(|record| record.feed.pull(*ear, Some(task.waker()))) {
                     Fed::Nothing => Poll::Pending,
                     fed => Poll::Ready(fed),
-                });
+                }
+            });
             match fed.await {
                 // No await between taking an event and telling it: a kill of this task cannot lose one.
-                Fed::Event(event, audience, seen) => tell(&self.logical, event, &audience, seen),
+                Fed::Event(told, room) => {
+                    if room {
+                        logical.mailbox.wake();
+                    }
+                    tell(logical, *ear, told);
+                }
+                Fed::Away => {
+                    let away = Away { logical: logical.clone(), ear: *ear, back: false };
+                    // When it is back, this task is woken.
+                    drop(spawn_blocking(move || away.run()));
+                }
                 Fed::Stall(pause) => time::sleep(pause).await,
-                Fed::Closed(audience) => return drop_quietly(audience),
+                Fed::Closed(listener) => return drop_quietly(listener),
                 Fed::Nothing => {}
             }
             coop::consume_budget().await;
@@ -49,68 +67,72 @@ impl<S: GenServer> Keeper<S> {
 
 impl<S: GenServer> Drop for Keeper<S> {
     fn drop(&mut self) {
-        if self.logical.cell.look(|record| record.feed.attend(false)) {
-            tell_the_rest(&self.logical);
+        if self.logical.cell.look(|record| record.feed.attend(self.ear, false)) {
+            tell_the_rest(&self.logical, self.ear);
         }
     }
 }
 
-/// Tells all that is left to tell: for the last one to leave a server that is over.
-pub(crate) fn tell_the_rest<S: GenServer>(logical: &Arc<Logical<S>>) {
-    loop {
-        match logical.cell.look(|record| record.feed.pull(None)) {
-            Fed::Event(event, audience, seen) => tell(logical, event, &audience, seen),
-            Fed::Stall(_) => {}
-            Fed::Closed(audience) => return drop_quietly(audience),
-            Fed::Nothing => return,
-        }
-    }
+/// Tells a listener that may block what there is to tell, on a thread for that. The keeper waits for it: so does whoever waits
+/// for the keeper, and no other keeper of this listener tells anything meanwhile.
+struct Away<S: GenServer> {
+    logical: Arc<Logical<S>>,
+    ear: usize,
+    /// It has found nothing more to tell: from then on somebody else may be away for this listener.
+    back: bool,
 }
 
-/// Tells every listener one event (K12: whatever one of them does, the others and the next event are not concerned).
-fn tell<S: GenServer>(
-    logical: &Arc<Logical<S>>,
-    event: Event<S>,
-    audience: &Audience<S>,
-    seen: Option<Kept<S>>,
-) {
-    let each = |tell: &dyn Fn(&dyn Listener<S>)| {
-        for listener in audience.iter() {
-            if let Err(payload) = catch(|| tell(&**listener)) {
-                drop(payload);
-                tracing::error!(server = %logical.label(), "a listener panicked");
+impl<S: GenServer> Away<S> {
+    fn run(mut self) {
+        loop {
+            let mut nudge = Nudge::none();
+            let next = self.logical.cell.look(|record| record.feed.pull_away(self.ear, &mut nudge));
+            nudge.ring();
+            match next {
+                Ok((told, room)) => {
+                    if room {
+                        self.logical.mailbox.wake();
+                    }
+                    tell(&self.logical, self.ear, told);
+                }
+                Err(back) => {
+                    self.back = true;
+                    return back.settle(&self.logical, self.ear);
+                }
             }
         }
-    };
-    match &event {
-        Event::Started { kept } => {
-            let server = &ServerRef::new(logical.clone());
-            each(&|listener| listener.started(&Started { server, state: kept }));
+    }
+}
+
+impl<S: GenServer> Drop for Away<S> {
+    /// If it never came to run, because the runtime shuts down.
+    fn drop(&mut self) {
+        if self.back {
+            return;
         }
-        Event::Changed { kept, callback, lagged } => {
-            let old = seen.as_ref().unwrap_or(kept);
-            each(&|listener| {
-                listener.state_changed(&StateChanged {
-                    old,
-                    new: kept,
-                    version: kept.version(),
-                    incarnation: kept.incarnation(),
-                    callback: *callback,
-                    lagged: *lagged,
-                });
-            });
-        }
-        Event::Crashed { report, kept, abandoned, lagged } => {
-            let (abandoned, lagged) = (*abandoned, *lagged);
-            each(&|listener| listener.crashed(&Crashed { report, state: kept, abandoned, lagged }));
-        }
-        Event::Restarted { incarnation, took } => {
-            let event = Restarted { incarnation: *incarnation, took: *took, server: PhantomData };
-            each(&|listener| listener.restarted(&event));
-        }
-        Event::Terminated { reason, kept } => {
-            each(&|listener| listener.terminated(&Terminated { reason, state: kept }));
+        let mut nudge = Nudge::none();
+        let back = self.logical.cell.look(|record| record.feed.come_back(self.ear, &mut nudge));
+        nudge.ring();
+        back.settle(&self.logical, self.ear);
+    }
+}
+
+impl Back {
+    fn settle<S: GenServer>(self, logical: &Arc<Logical<S>>, ear: usize) {
+        if self.alone {
+            tell_the_rest(logical, ear);
         }
     }
-    drop_quietly((event, seen));
+}
+
+/// Tells a listener all that is left to tell: for the last one to leave a server that is over.
+pub(crate) fn tell_the_rest<S: GenServer>(logical: &Arc<Logical<S>>, ear: usize) {
+    loop {
+        match logical.cell.look(|record| record.feed.pull(ear, None)) {
+            Fed::Event(told, _) => tell(logical, ear, told),
+            Fed::Stall(_) => {}
+            Fed::Closed(listener) => return drop_quietly(listener),
+            Fed::Away | Fed::Nothing => return,
+        }
+    }
 }

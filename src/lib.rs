@@ -105,6 +105,7 @@
 
 mod alarm;
 mod any;
+mod any_listener;
 mod bell;
 mod callback;
 mod cell;
@@ -134,6 +135,7 @@ mod peer;
 mod pending;
 mod plan;
 mod preserve;
+mod probe;
 mod recipient;
 mod record;
 mod registry;
@@ -152,10 +154,12 @@ mod tasks;
 mod timers;
 mod tree;
 mod waits;
+mod watch;
 mod worker;
 
 pub use crate::{
     any::AnyServerRef,
+    any_listener::{AnyEvent, AnyEventKind, AnyListener},
     context::Context,
     dead_letter::{DeadLetter, DeadLetterReason, Message, Redelivery},
     debug::SysEvent,
@@ -165,12 +169,13 @@ pub use crate::{
     },
     exit::{Callback, Crash, CrashKind, CrashReport, ExitReason},
     gen_server::{GenServer, Never, Next, Outcome, Restart},
-    listener::{Crashed, Listener, Restarted, Started, StateChanged, Terminated},
+    listener::{Crashed, Event, Listener, Overflow, Restarted, Started, StateChanged, Terminated},
     monitor::{Down, Incarnations, Monitor, MonitorRef},
     name::ServerId,
     pending::{Exit, PendingCall, PendingStop},
     plan::{AutoShutdown, RestartPolicy, Strategy},
     preserve::{Kept, Preserve, Snapshot, StateMut},
+    probe::{Probe, Ran},
     recipient::Recipient,
     registry::{KeyedRegistry, NameEvent, NameEvents, Registry},
     reply::Reply,
@@ -186,6 +191,7 @@ pub use crate::{
         PartitionSupervisor, PartitionSupervisorRef, Supervisor, SupervisorGuard, SupervisorRef, Tree,
         TreeNode,
     },
+    watch::Watch,
 };
 
 /// The README's code compiles.

@@ -1,27 +1,38 @@
 //! Listeners: who is told of a server's changes, crashes and end.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+mod events;
 
-use crate::{
-    exit::{Callback, CrashReport, ExitReason},
-    gen_server::GenServer,
-    preserve::Snapshot,
-    server_ref::ServerRef,
-};
+pub use self::events::{Crashed, Event, Restarted, Started, StateChanged, Terminated};
+use crate::{gen_server::GenServer, probe::Probe, server_ref::ServerRef};
 
 /// Is told of what happens to a server, in the order in which it happened.
 ///
-/// The keeper task calls the methods, one event at a time, after the fact: a listener can neither hold the worker up nor
-/// break it. Each change's `old` is the `new` of the change before, also across crashes. A method that panics is logged,
-/// and the next event comes all the same (K12).
+/// A keeper task calls the methods, one event at a time, after the fact: a listener can neither hold the worker up nor break
+/// it. Each change's `old` is the `new` of the change before, also across crashes. A method that panics is logged, and the next
+/// event comes all the same. Each listener of a server has a queue and a keeper of its own: none concerns the others (K12).
 ///
-/// Events queue up while a listener is busy. From 4,096 on, only the newest change, crash and restart are kept, and `lagged`
-/// says how many before them are not told. The chain of `old` and `new` holds all the same, and the start and the end are
-/// always told.
+/// Events queue up while a listener is busy, 4,096 of them unless
+/// [`listener_with`](crate::ServerSpec::listener_with) says otherwise. What becomes of more is said by an [`Overflow`]; `lagged`
+/// tells how many were lost to it. In any case the order and the chain of `old` and `new` hold, and starts and ends are told.
 ///
-/// The methods are synchronous. The listeners of one server are told one after the other, so one that blocks delays the
-/// others; and the keeper is a task like any other, so one that blocks its thread does so to the runtime, on a
-/// current-thread runtime to everything.
+/// The methods are synchronous, and run on a thread of the runtime. A listener that blocks its thread (it sleeps, writes to a
+/// disk, waits for an answer of its server) should say so by [`blocking`](Self::blocking). Otherwise it holds up what else runs
+/// there: on a current-thread runtime everything.
+///
+/// What has no state to be told of by type, such as a telemetry hook for all servers, is an
+/// [`AnyListener`](crate::AnyListener). A closure that takes an [`Event`] is a listener, too:
+///
+/// ```
+/// # use undying::{Event, GenServer, Never, ServerSpec};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter { type State = u64; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// # let _ =
+/// ServerSpec::new(Counter, 0).listener(|event: Event<'_, Counter>| match event {
+///     Event::StateChanged(change) => println!("{} -> {}", change.old, change.new),
+///     other => println!("{other:?}"),
+/// })
+/// # ;
+/// ```
 ///
 /// # Examples
 ///
@@ -82,108 +93,56 @@ pub trait Listener<S: GenServer>: Send + Sync + 'static {
     fn terminated(&self, end: &Terminated<'_, S>) {
         let _ = end;
     }
-}
 
-/// The server serves.
-#[non_exhaustive]
-pub struct Started<'a, S: GenServer> {
-    /// The server.
-    pub server: &'a ServerRef<S>,
-    /// The state after `init`.
-    pub state: &'a Snapshot<S>,
-}
+    /// Whether the methods may block their thread. Then they are called on one that is for that
+    /// ([`spawn_blocking`](tokio::task::spawn_blocking)), still one event at a time and in order; there they may also
+    /// [wait](tokio::runtime::Handle::block_on) for an answer of the server itself. That costs some microseconds each time there is
+    /// something to tell after a pause. Only where the runtime shuts down, or the keeper was aborted at the very end, what is left
+    /// is told by whoever is there. Defaults to no.
+    fn blocking(&self) -> bool {
+        false
+    }
 
-/// A callback has changed the state.
-#[non_exhaustive]
-pub struct StateChanged<'a, S: GenServer> {
-    /// The state before: the `new` of the event before.
-    pub old: &'a Snapshot<S>,
-    /// The state that is kept now.
-    pub new: &'a Snapshot<S>,
-    /// The version of `new`.
-    pub version: u64,
-    /// The incarnation that committed it.
-    pub incarnation: u64,
-    /// The callback that changed it.
-    pub callback: Callback,
-    /// How many changes before this one are not told because the listener was behind. 0 as a rule.
-    pub lagged: u64,
-}
-
-/// An incarnation came to an abnormal end.
-#[non_exhaustive]
-pub struct Crashed<'a, S: GenServer> {
-    /// What is known of it.
-    pub report: &'a CrashReport,
-    /// The state that is kept.
-    pub state: &'a Snapshot<S>,
-    /// The worker could not be stopped within [`kill_grace`](crate::ServerSpec::kill_grace) and was abandoned as a zombie:
-    /// its thread is still busy, but nothing it does has an effect on the server any more.
-    pub abandoned: bool,
-    /// How many crashes before this one are not told because the listener was behind. 0 as a rule.
-    pub lagged: u64,
-}
-
-/// A new incarnation serves.
-#[non_exhaustive]
-pub struct Restarted<'a, S: GenServer> {
-    /// Its number.
-    pub incarnation: u64,
-    /// The time from the end of the incarnation before to the moment this one was ready.
-    pub took: Duration,
-    pub(crate) server: PhantomData<&'a fn() -> S>,
-}
-
-/// The server is over.
-#[non_exhaustive]
-pub struct Terminated<'a, S: GenServer> {
-    /// Why.
-    pub reason: &'a ExitReason,
-    /// The last state that was committed.
-    pub state: &'a Snapshot<S>,
-}
-
-impl<S: GenServer> fmt::Debug for Started<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Started").field("server", self.server).finish_non_exhaustive()
+    /// What is to be told of every callback of `server`, and not only of changes: see [`Probe`]. Asked once, before the first
+    /// life of the server. Defaults to nothing, which costs nothing.
+    fn probe(&self, server: &ServerRef<S>) -> Option<Probe> {
+        let _ = server;
+        None
     }
 }
 
-impl<S: GenServer> fmt::Debug for StateChanged<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { old: _, new: _, version, incarnation, callback, lagged } = self;
-        f.debug_struct("StateChanged")
-            .field("version", version)
-            .field("incarnation", incarnation)
-            .field("callback", callback)
-            .field("lagged", lagged)
-            .finish_non_exhaustive()
-    }
+/// What becomes of events for which a listener's queue has no room. Starts and ends of the server are told in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Beyond the capacity there is one event of each kind, the newest: the listener ends up with the newest state.
+    Coalesce,
+    /// The oldest event gives way to the new one.
+    DropOldest,
+    /// No callback begins until there is room: the server waits for the listener, and nothing is lost. Requests of
+    /// [`Sys`](crate::Sys) and kills do not wait; a stop does. What the callback that filled the queue has said is said. A
+    /// listener that waits for a callback of its own server can wait for ever then.
+    Block,
 }
 
-impl<S: GenServer> fmt::Debug for Crashed<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { report, state: _, abandoned, lagged } = self;
-        f.debug_struct("Crashed")
-            .field("report", report)
-            .field("abandoned", abandoned)
-            .field("lagged", lagged)
-            .finish_non_exhaustive()
+impl<S: GenServer, F: Fn(Event<'_, S>) + Send + Sync + 'static> Listener<S> for F {
+    fn started(&self, event: &Started<'_, S>) {
+        self(Event::Started(event));
     }
-}
 
-impl<S: GenServer> fmt::Debug for Restarted<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { incarnation, took, server: _ } = self;
-        f.debug_struct("Restarted")
-            .field("incarnation", incarnation)
-            .field("took", took)
-            .finish_non_exhaustive()
+    fn state_changed(&self, change: &StateChanged<'_, S>) {
+        self(Event::StateChanged(change));
     }
-}
 
-impl<S: GenServer> fmt::Debug for Terminated<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terminated").field("reason", self.reason).finish_non_exhaustive()
+    fn crashed(&self, crash: &Crashed<'_, S>) {
+        self(Event::Crashed(crash));
+    }
+
+    fn restarted(&self, restart: &Restarted<'_, S>) {
+        self(Event::Restarted(restart));
+    }
+
+    fn terminated(&self, end: &Terminated<'_, S>) {
+        self(Event::Terminated(end));
     }
 }

@@ -28,15 +28,21 @@
 //! Where the server stands under a supervisor of a tree, all of that is said of one of its [`lives`].
 
 mod any;
+mod audience;
 mod child;
 mod end;
 mod lives;
 mod mail;
 mod orders;
 
-pub(crate) use self::lives::Verdict;
+pub(crate) use self::{audience::CAPACITY, lives::Verdict};
 
-use std::{fmt, sync::Arc, task::Waker, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    task::Waker,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -50,6 +56,7 @@ use crate::{
     gen_server::GenServer,
     mailbox::Mailbox,
     name::{Label, ServerId},
+    probe::Probes,
     record::{Envelope, Parting, Record, fail_all},
     registry::Registry,
     reply::{AnySlot, Caller, Claim},
@@ -68,6 +75,8 @@ pub(crate) struct Logical<S: GenServer> {
     pub(crate) lineage: Lineage,
     pub(crate) options: Options,
     pub(crate) hooks: Hooks<S>,
+    /// Who measures callbacks: known from the first life on, if there are any.
+    pub(crate) probes: OnceLock<Probes>,
     pub(crate) mailbox: Mailbox<Envelope<S>>,
     pub(crate) cell: Cell<Record<S>>,
     deadlines: Mutex<Deadlines>,
@@ -99,6 +108,7 @@ impl<S: GenServer> Logical<S> {
             lineage: Lineage::default(),
             options,
             hooks,
+            probes: OnceLock::new(),
             cell: Cell::new(record),
             deadlines: Mutex::new(Deadlines::default()),
             waits: Waits::default(),

@@ -24,7 +24,7 @@ use crate::{
     debug,
     exit::{Callback, CrashReport, ExitReason, Place},
     extras::Extras,
-    feed::{Audience, Event, Feed, Nudge},
+    feed::{Ear, Event, Feed, Nudge},
     gen_server::GenServer,
     job::{After, Job},
     notice::Notice,
@@ -86,8 +86,8 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) opening: Option<Job<S>>,
     /// How the last life ended, if there was one before this.
     pub(crate) former: Option<(ExitReason, Kept<S>)>,
-    /// A keeper that has outlived its supervisor.
-    pub(crate) lagging: Option<JoinHandle<()>>,
+    /// Keepers that have outlived their supervisor, each in the place of its listener.
+    pub(crate) lagging: Vec<Option<JoinHandle<()>>>,
     pub(crate) debug: Option<Arc<debug::Hooks>>,
     /// Restarts are paid for out of this; its time runs from the birth of the server.
     pub(crate) budget: Budget,
@@ -132,7 +132,7 @@ pub(crate) enum Fallback<S: GenServer> {
 }
 
 impl<S: GenServer> Record<S> {
-    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, listeners: Audience<S>, budget: Budget) -> Self {
+    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, ears: Vec<Ear<S>>, budget: Budget) -> Self {
         Self {
             kept,
             continues: Vec::new(),
@@ -143,7 +143,7 @@ impl<S: GenServer> Record<S> {
             parting: None,
             batch: VecDeque::new(),
             deferred: Deferred::default(),
-            feed: Feed::new(listeners),
+            feed: Feed::new(ears),
             fallback,
             life: Life { announced: 1, ..Life::default() },
             counters: Counters::default(),
@@ -155,7 +155,7 @@ impl<S: GenServer> Record<S> {
             initial: None,
             opening: Some(Job::Init),
             former: None,
-            lagging: None,
+            lagging: Vec::new(),
             debug: None,
             budget,
             born: Instant::now(),
@@ -225,13 +225,19 @@ impl<S: GenServer> Record<S> {
         }
     }
 
+    /// Whether no callback is to begin.
+    #[inline]
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.life.suspended || self.feed.holds_up()
+    }
+
     /// Takes the next thing to do that needs no waiting, and puts it in hand.
     #[inline]
     pub(crate) fn next_job(&mut self) -> Option<Job<S>> {
         let nothing_but_mail = self.extras.is_none()
             && self.continues.is_empty()
             && self.stopping.is_none()
-            && !self.life.suspended;
+            && !self.is_held_up();
         if nothing_but_mail { self.mail() } else { self.first_of_all() }
     }
 
@@ -244,7 +250,7 @@ impl<S: GenServer> Record<S> {
         if let Some(reason) = self.stopping.clone() {
             return Some(Job::Stop(reason));
         }
-        if self.life.suspended {
+        if self.is_held_up() {
             return None;
         }
         if let Some(next) = self.continues.pop() {
@@ -381,9 +387,10 @@ impl<S: GenServer> Record<S> {
             }
             Fallback::Previous(previous) => mem::swap(&mut **previous, fresh),
         }
+        self.feed.changed(nudge);
         // What `init` did to the state is told by `started`.
         if callback != Callback::Init {
-            self.feed.push(nudge, || Event::Changed { kept: self.kept.clone(), callback, lagged: 0 });
+            self.feed.push(nudge, || Event::Changed { kept: self.kept.clone(), callback });
         }
     }
 

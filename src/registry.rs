@@ -16,6 +16,8 @@ use std::{
     sync::{Arc, LazyLock, Weak},
 };
 
+use parking_lot::RwLock;
+
 pub(crate) use self::places::Places;
 use self::{key::Key, roll::Roll};
 pub use self::{
@@ -24,6 +26,7 @@ pub use self::{
 };
 use crate::{
     any::AnyServerRef,
+    any_listener::{AnyAudience, AnyListener},
     error::{StartError, WhereisError},
     gen_server::GenServer,
     logical::Logical,
@@ -67,12 +70,14 @@ use crate::{
 #[derive(Clone)]
 pub struct Registry {
     roll: Arc<Roll<str, ()>>,
+    /// Who listens to all servers that are started with a name in it.
+    listeners: Arc<RwLock<AnyAudience>>,
 }
 
 impl Registry {
     /// A registry of its own.
     pub fn new() -> Self {
-        Self { roll: Arc::new(Roll::new()) }
+        Self { roll: Arc::new(Roll::new()), listeners: Arc::default() }
     }
 
     /// The one of the process, which [`ServerSpec::name`](crate::ServerSpec::name) uses.
@@ -222,6 +227,16 @@ impl Registry {
     /// told once it leads to its server, which is before `init` runs.
     pub fn watch(&self) -> NameEvents {
         self.roll.watch()
+    }
+
+    /// Adds a listener to all servers that are started with a name in this registry from now on, for as long as they are there.
+    /// There is no way to take it away again.
+    pub fn listener(&self, listener: impl AnyListener) {
+        self.listeners.write().add(listener);
+    }
+
+    pub(crate) fn listeners(&self) -> Vec<Arc<dyn AnyListener>> {
+        self.listeners.read().all().collect()
     }
 
     // ---- the names that servers are started with

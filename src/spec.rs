@@ -11,10 +11,10 @@ use crate::{
     dead_letter::{Copies, DeadLetter, Redelivery},
     error::StartError,
     exit::{Callback, CrashReport, Place},
-    feed::Audience,
+    feed::Ear,
     gen_server::GenServer,
-    listener::Listener,
-    logical::Logical,
+    listener::{Listener, Overflow},
+    logical::{CAPACITY, Logical},
     monitor::{Down, Monitor},
     name::ServerId,
     peer::{self, Peer},
@@ -60,7 +60,7 @@ pub struct ServerSpec<S: GenServer> {
     factory: Factory<S>,
     state: Quiet<S::State>,
     name: Option<(Registry, Arc<str>)>,
-    listeners: Audience<S>,
+    listeners: Vec<Ear<S>>,
     options: Options,
     hooks: Hooks<S>,
     owner: Option<Arc<dyn Peer>>,
@@ -88,7 +88,7 @@ impl<S: GenServer> ServerSpec<S> {
             factory,
             state: Quiet::new(state),
             name: None,
-            listeners: Quiet::new(Vec::new()),
+            listeners: Vec::new(),
             options: Options::default(),
             hooks: Hooks::default(),
             owner: None,
@@ -114,9 +114,28 @@ impl<S: GenServer> ServerSpec<S> {
         self
     }
 
-    /// Adds a listener. Defaults to none; any number may be added.
-    pub fn listener(mut self, listener: impl Listener<S>) -> Self {
-        self.listeners.push(Box::new(listener));
+    /// Adds a listener, with a queue of 4,096 events and [`Overflow::Coalesce`]. Defaults to none; any number may be added.
+    pub fn listener(self, listener: impl Listener<S>) -> Self {
+        self.listener_with(listener, CAPACITY, Overflow::Coalesce)
+    }
+
+    /// Adds a listener with a queue of `capacity` events, and says what becomes of those for which it has no room. A `capacity`
+    /// of 0 is refused at [`start`](Self::start).
+    pub fn listener_with(mut self, listener: impl Listener<S>, capacity: usize, overflow: Overflow) -> Self {
+        self.listeners.push(Ear::new(Arc::new(listener), capacity, overflow));
+        self
+    }
+
+    /// What counts as a change for those who listen or [watch](ServerRef::watch): `changed` gets the state that they were told
+    /// last and the one that was committed. Defaults to any commit of a callback that took `&mut` to the state. With
+    /// `.changed_when(PartialEq::ne)` a callback that wrote what was there before is not told.
+    ///
+    /// It runs where the listener or watcher does, not in the worker. If it panics, that counts as a change.
+    pub fn changed_when(
+        mut self,
+        changed: impl Fn(&Snapshot<S>, &Snapshot<S>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.changed = Some(Box::new(changed));
         self
     }
 
@@ -343,7 +362,7 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// Refuses what makes no sense.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        self.options.check()
+        check(&self.options, &self.listeners)
     }
 
     pub(crate) fn child_id(&self) -> Option<String> {
@@ -368,7 +387,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// Makes the logical server, with everything it needs to be started; and to be started again, if it is to be `retained`.
     pub(crate) fn plant(self, retained: bool) -> Result<Arc<Logical<S>>, StartError> {
         let Self { factory, mut state, name, listeners, options, hooks, owner: _, id: _ } = self;
-        options.check()?;
+        check(&options, &listeners)?;
         let kept = catch(|| Kept::<S>::first(&mut state)).map_err(|payload| {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
             StartError::Init(CrashReport::of_panic(payload.as_any(), place))
@@ -397,6 +416,16 @@ impl<S: GenServer> fmt::Debug for ServerSpec<S> {
             .field("options", options)
             .finish_non_exhaustive()
     }
+}
+
+fn check<S: GenServer>(options: &Options, listeners: &[Ear<S>]) -> Result<(), StartError> {
+    options.check()?;
+    if listeners.iter().any(|ear| ear.capacity() == 0) {
+        return Err(StartError::Config(
+            "a listener has a queue of 0 events: it could never be told any".into(),
+        ));
+    }
+    Ok(())
 }
 
 /// Kills a server whose starter is gone before it served.

@@ -43,7 +43,8 @@ pub(crate) struct Supervisor<S: GenServer> {
     /// Taken from the record at the first start; an upgrade puts another one there.
     factory: Option<Factory<S>>,
     worker: Option<JoinHandle<End>>,
-    keeper: Option<JoinHandle<()>>,
+    /// One for each listener; `None` for one that is done.
+    keepers: Vec<Option<JoinHandle<()>>>,
     /// Workers that could not be stopped (K5).
     zombies: Vec<JoinHandle<End>>,
     /// The server's own tasks, once they are aborted.
@@ -75,7 +76,7 @@ impl<S: GenServer> Supervisor<S> {
             logical,
             factory: None,
             worker: None,
-            keeper: None,
+            keepers: Vec::new(),
             zombies: Vec::new(),
             tasks: Vec::new(),
             barren: 0,
@@ -88,7 +89,7 @@ impl<S: GenServer> Supervisor<S> {
 
     /// One life of the logical server after the other, for as long as its parent begins another.
     pub(crate) async fn run(&mut self) {
-        self.start_keeper();
+        self.start_keepers();
         while let Some(opening) = self.logical.cell.look(|record| record.opening.take()) {
             self.barren = 0;
             let finale = self.incarnations(opening).await;

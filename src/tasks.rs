@@ -1,4 +1,4 @@
-//! Handles to the two tasks of a subtree that only a fault on purpose aborts.
+//! Handles to the tasks of a subtree that only a fault on purpose aborts.
 
 use tokio::task::AbortHandle;
 
@@ -6,5 +6,5 @@ use tokio::task::AbortHandle;
 #[cfg_attr(not(feature = "chaos"), allow(dead_code, reason = "read by `chaos` only"))]
 pub(crate) struct Tasks {
     pub(crate) supervisor: Option<AbortHandle>,
-    pub(crate) keeper: Option<AbortHandle>,
+    pub(crate) keepers: Vec<AbortHandle>,
 }

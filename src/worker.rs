@@ -12,6 +12,7 @@ use std::{
 };
 
 use tokio::{task::coop, time::Instant};
+use tracing::Instrument;
 
 use crate::{
     alarm::Alarm,
@@ -36,7 +37,10 @@ use crate::{
 
 mod ends;
 mod keeping;
+mod probing;
 mod requests;
+
+use self::probing::Stopwatch;
 
 pub(crate) struct Worker<S: GenServer> {
     logical: Arc<Logical<S>>,
@@ -59,6 +63,7 @@ pub(crate) struct Worker<S: GenServer> {
     /// For timers and the idle timeout.
     alarm: Alarm,
     debug: Option<Arc<debug::Hooks>>,
+    stopwatch: Stopwatch,
     /// What an upgrade puts in the place of the supervisor's factory, with its commit.
     factory: Option<Factory<S>>,
 }
@@ -97,6 +102,7 @@ pub(crate) async fn live<S: GenServer>(
         fresh_holds_replies: true,
         alarm: Alarm::default(),
         debug: None,
+        stopwatch: Stopwatch::default(),
         factory: None,
         logical,
     };
@@ -168,7 +174,7 @@ impl<S: GenServer> Worker<S> {
                 if let Some(job) = record.next_job() {
                     return Ok(job);
                 }
-                if record.life.suspended {
+                if record.is_held_up() {
                     self.logical.mailbox.listen(task);
                     return Err(None);
                 }
@@ -223,6 +229,8 @@ impl<S: GenServer> Worker<S> {
             self.report_message(place.callback);
         }
         let job = if self.logical.hooks.copies.is_some() { self.with_copy(job)? } else { job };
+        let span = self.span(place.callback);
+        self.start_watch();
         let Self { server, state, changed, cx, scope, .. } = self;
         let state = StateMut::new(&mut **state, changed);
         let callback = async move {
@@ -248,7 +256,9 @@ impl<S: GenServer> Worker<S> {
                 Job::System(_) | Job::Stop(_) | Job::Void(_) => unreachable!("it is not a callback"),
             }
         };
-        match InCallback::new(scope, callback).await {
+        let done = InCallback::new(scope, callback.instrument(span)).await;
+        self.stop_watch();
+        match done {
             Ok(Ok(next)) => Ok(next),
             Ok(Err(crash)) => Err(CrashReport::of_error(crash, place)),
             Err(payload) => Err(CrashReport::of_panic(payload.as_any(), place)),
@@ -331,6 +341,7 @@ impl<S: GenServer> Worker<S> {
         if self.debug.is_some() {
             self.report_commit(changed, replies);
         }
+        self.report_run(callback, false);
         nudge.ring();
         if serves {
             self.logical.serves();

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::Logical;
 use crate::{
-    contain::drop_quietly,
+    contain::{drop_quietly, wake_quietly},
     dead_letter::{Again, DeadLetterReason},
     error::CallError,
     exit::ExitReason,
@@ -58,19 +58,19 @@ impl<S: GenServer> Logical<S> {
         tasks
     }
 
-    /// Tells the listeners of the end, if they were told of the start. `false` if there is no keeper to do so.
-    pub(crate) fn announce_end(&self, reason: &ExitReason) -> bool {
+    /// Tells the listeners of the end, if they were told of the start. Gives those that have no keeper to do so.
+    pub(crate) fn announce_end(&self, reason: &ExitReason) -> Vec<usize> {
         let mut nudge = Nudge::none();
         let supervised = self.lineage.is_supervised();
-        let attended = self.cell.look(|record| {
-            let kept = record.kept.clone();
+        let unattended = self.cell.look(|record| {
+            let kept = &record.kept;
             // At the end of the life that a server waits after, they have been told.
             let untold = record.life.served && !record.life.waiting;
-            let last = untold.then(|| Event::Terminated { reason: reason.clone(), kept });
+            let last = untold.then_some(|| Event::Terminated { reason: reason.clone(), kept: kept.clone() });
             record.feed.end(&mut nudge, last, supervised)
         });
         nudge.ring();
-        attended
+        unattended
     }
 
     /// Marks the server as over, and tells whoever waits for it, its parent first.
@@ -81,14 +81,17 @@ impl<S: GenServer> Logical<S> {
                 let reason = phase.reason();
                 record.life.phase = phase;
                 record.life.waiting = false;
-                (mem::take(&mut record.tasks), record.extras.take(), record.debug.take(), reason)
+                let watchers = record.feed.take_watchers();
+                let left = (mem::take(&mut record.tasks), record.extras.take(), record.debug.take());
+                (left, watchers, reason)
             });
             (left, news)
         };
-        let (tasks, extras, debug, reason) = self.report_with(over);
+        let ((tasks, extras, debug), watchers, reason) = self.report_with(over);
         let supervisor = self.supervisor.lock().take();
         drop((tasks, supervisor));
         drop_quietly(debug);
+        watchers.map(Some).for_each(wake_quietly);
         self.ring();
         if let Some(reason) = reason {
             self.tell_peers(extras, reason);
@@ -105,6 +108,10 @@ impl<S: GenServer> Logical<S> {
             peer::ended(&*peer, self.id, down.clone());
             drop_quietly(peer);
         }
+    }
+
+    pub(crate) fn is_over(record: &Record<S>) -> bool {
+        record.life.phase.reason().is_some()
     }
 
     /// The reason of the logical end and the final state, once it is over.

@@ -69,7 +69,8 @@ impl<S: GenServer> Logical<S> {
         let pause = |record: &mut Record<S>| {
             let end = (reason.clone(), record.kept.clone());
             if record.life.served {
-                let last = Event::Terminated { reason: reason.clone(), kept: record.kept.clone() };
+                let kept = &record.kept;
+                let last = || Event::Terminated { reason: reason.clone(), kept: kept.clone() };
                 record.feed.conclude(&mut nudge, Some(last));
             }
             let life = &mut record.life;
@@ -103,7 +104,13 @@ impl<S: GenServer> Logical<S> {
     /// Begins a life: the first one, or another one of a server that is over or waits for it. `init` has not run yet when this
     /// returns.
     pub(crate) fn begin(self: &Arc<Self>, on: &Handle) -> Result<(), StartError> {
-        let gone = self.cell.look(|record| !record.life.begun || record.life.phase.reason().is_some());
+        let (first, gone) = self.cell.look(|record| {
+            let first = !record.life.begun;
+            (first, first || record.life.phase.reason().is_some())
+        });
+        if first {
+            self.gather_listeners();
+        }
         let registration = match (gone, &self.registry, &self.name) {
             (true, Some(registry), Some(name)) => Some(registry.reserve(name, self.id)?),
             _ => None,
@@ -153,7 +160,7 @@ impl<S: GenServer> Logical<S> {
 
     /// Makes the record that of a life to come. What it does not keep comes back.
     fn renew(&self, record: &mut Record<S>, epoch: u64) -> Stale<S> {
-        let mut former = None;
+        let (mut former, mut nudge) = (None, Nudge::none());
         if let Some(end) = Self::end_of(record) {
             former = record.former.replace(end);
             record.life.lives += 1;
@@ -170,7 +177,7 @@ impl<S: GenServer> Logical<S> {
         let Some(mut initial) = initial.filter(|_| !preserved) else {
             record.life.renew(epoch, Phase::Restarting);
             record.opening = Some(Job::Restarted(Restart { reason: last, incarnation: epoch }));
-            return Stale { former, snapshots: Vec::new(), continues: Vec::new() };
+            return Stale { former, snapshots: Vec::new(), continues: Vec::new(), nudge };
         };
         let serving = record.life.serving;
         record.life.renew(epoch, Phase::Starting);
@@ -185,7 +192,8 @@ impl<S: GenServer> Logical<S> {
         let version = record.kept.version() + 1;
         record.kept.swap(&mut initial, version, serving);
         snapshots.push(initial);
-        Stale { former, snapshots, continues: mem::take(&mut record.continues) }
+        record.feed.changed(&mut nudge);
+        Stale { former, snapshots, continues: mem::take(&mut record.continues), nudge }
     }
 
     /// Does what there is to be told to the parent, and tells it. If there is none, or none any more, there will be no other life.
@@ -204,7 +212,9 @@ impl<S: GenServer> Logical<S> {
             record.life.phase.reason()?;
             Some((record.feed.release(), record.factory.take(), record.initial.take()))
         });
-        drop_quietly(kept);
+        let Some((listeners, factory, initial)) = kept else { return };
+        drop_each(listeners);
+        drop_quietly((factory, initial));
     }
 }
 
@@ -214,12 +224,16 @@ struct Stale<S: GenServer> {
     former: Option<(ExitReason, Kept<S>)>,
     snapshots: Vec<Arc<Snapshot<S>>>,
     continues: Vec<S::Continue>,
+    /// For those who watch: the state is another.
+    nudge: Nudge<S>,
 }
 
 impl<S: GenServer> Stale<S> {
     fn forget(self) {
-        drop_quietly(self.former);
-        drop_each(self.snapshots);
-        drop_each(self.continues);
+        let Self { former, snapshots, continues, nudge } = self;
+        drop_quietly(former);
+        drop_each(snapshots);
+        drop_each(continues);
+        nudge.ring();
     }
 }

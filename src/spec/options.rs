@@ -171,14 +171,16 @@ pub(crate) struct Hooks<S: GenServer> {
     pub(crate) dead_letters: Option<Arc<Undertaker<S>>>,
     pub(crate) copies: Option<Copies<S>>,
     pub(super) format_state: Option<Box<FormatState<S>>>,
+    pub(super) changed: Option<Box<Changed<S>>>,
 }
 
 type TrapExits<S> = dyn Fn(Down) -> <S as GenServer>::Info + Send + Sync;
 type FormatState<S> = dyn Fn(&Snapshot<S>) -> String + Send + Sync;
+type Changed<S> = dyn Fn(&Snapshot<S>, &Snapshot<S>) -> bool + Send + Sync;
 
 impl<S: GenServer> Default for Hooks<S> {
     fn default() -> Self {
-        Self { trap_exits: None, dead_letters: None, copies: None, format_state: None }
+        Self { trap_exits: None, dead_letters: None, copies: None, format_state: None, changed: None }
     }
 }
 
@@ -187,6 +189,7 @@ impl<S: GenServer> Drop for Hooks<S> {
         drop_quietly(self.trap_exits.take());
         drop_quietly(self.dead_letters.take());
         drop_quietly(self.format_state.take());
+        drop_quietly(self.changed.take());
     }
 }
 
@@ -194,6 +197,16 @@ impl<S: GenServer> Hooks<S> {
     /// How often a message is run again whose callback crashed.
     pub(crate) fn retries(&self) -> Option<u32> {
         self.copies.as_ref().map(|copies| copies.max)
+    }
+
+    /// Whether a commit may be no change.
+    pub(crate) fn compares(&self) -> bool {
+        self.changed.is_some()
+    }
+
+    /// Whether the second state is another than the first, as those who are told have it.
+    pub(crate) fn is_change(&self, old: &Snapshot<S>, new: &Snapshot<S>) -> bool {
+        self.changed.as_ref().is_none_or(|changed| catch(|| changed(old, new)).unwrap_or(true))
     }
 
     /// The state as it may be shown, if it may.

@@ -3,11 +3,12 @@
 
 use std::{
     future::poll_fn,
+    mem,
     pin::Pin,
     task::{Context as Task, Poll, ready},
 };
 
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::Supervisor;
 use crate::{contain::Payload, gen_server::GenServer, keeper::Keeper, restart::Verdict};
@@ -26,7 +27,7 @@ impl<S: GenServer> Supervisor<S> {
             if let Poll::Ready(seen) = event(self, task) {
                 return Poll::Ready(Some(seen));
             }
-            self.look_after_keeper(task);
+            self.look_after_keepers(task);
             self.zombies.retain(|zombie| !zombie.is_finished());
             loop {
                 let deadline = self.logical.next_deadline();
@@ -44,26 +45,54 @@ impl<S: GenServer> Supervisor<S> {
         .await
     }
 
-    /// Starts a keeper, unless that of the supervisor before is not done yet: then it goes on.
-    pub(super) fn start_keeper(&mut self) {
-        let lagging = self.logical.cell.look(|record| record.lagging.take());
-        let keeper = lagging.unwrap_or_else(|| tokio::spawn(Keeper::new(self.logical.clone()).run()));
-        let handle = keeper.abort_handle();
-        self.logical.cell.look(|record| record.tasks.keeper.replace(handle));
-        self.keeper = Some(keeper);
+    /// Starts a keeper for each listener, unless that of the supervisor before is not done yet: then it goes on.
+    pub(super) fn start_keepers(&mut self) {
+        let (count, mut keepers) =
+            self.logical.cell.look(|record| (record.feed.keepers(), mem::take(&mut record.lagging)));
+        keepers.resize_with(count, || None);
+        for (ear, keeper) in keepers.iter_mut().enumerate() {
+            keeper.get_or_insert_with(|| self.keeper(ear));
+        }
+        self.keepers = keepers;
+        self.note_keepers();
     }
 
-    fn look_after_keeper(&mut self, task: &mut Task<'_>) {
-        let Some(keeper) = &mut self.keeper else { return };
-        let Poll::Ready(joined) = Pin::new(keeper).poll(task) else { return };
-        self.keeper = None;
-        let panicked = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new).is_some();
-        if panicked && self.keeper_budget.charge(self.born.elapsed()) == Verdict::Exceeded {
-            tracing::error!(server = %self.logical.label(), "the keeper panics over and over");
-            self.logical.kill();
-            return;
+    /// Starts a keeper in the place of each of those that have died.
+    pub(super) fn replace_keepers(&mut self, ears: Vec<usize>) {
+        for ear in ears {
+            self.keepers[ear] = Some(self.keeper(ear));
         }
-        self.start_keeper();
-        task.waker().wake_by_ref();
+        self.note_keepers();
+    }
+
+    fn keeper(&self, ear: usize) -> JoinHandle<()> {
+        tokio::spawn(Keeper::new(self.logical.clone(), ear).run())
+    }
+
+    /// For whoever wants to kill them.
+    fn note_keepers(&self) {
+        let handles = self.keepers.iter().flatten().map(JoinHandle::abort_handle).collect();
+        let stale = self.logical.cell.look(|record| mem::replace(&mut record.tasks.keepers, handles));
+        drop(stale);
+    }
+
+    fn look_after_keepers(&mut self, task: &mut Task<'_>) {
+        let mut dead = Vec::new();
+        for (ear, place) in self.keepers.iter_mut().enumerate() {
+            let Some(keeper) = place else { continue };
+            let Poll::Ready(joined) = Pin::new(keeper).poll(task) else { continue };
+            *place = None;
+            let panic = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new);
+            if panic.is_some() && self.keeper_budget.charge(self.born.elapsed()) == Verdict::Exceeded {
+                tracing::error!(server = %self.logical.label(), "the keeper panics over and over");
+                self.logical.kill();
+                continue;
+            }
+            dead.push(ear);
+        }
+        if !dead.is_empty() {
+            self.replace_keepers(dead);
+            task.waker().wake_by_ref();
+        }
     }
 }

@@ -60,12 +60,13 @@ impl<S: GenServer> Supervisor<S> {
         self.end = Some(phase.clone());
         let tasks = self.logical.dismiss_everyone(&reason, false);
         self.see_off(tasks).await;
-        if !self.logical.announce_end(&reason) {
-            // The last keeper died before there was an end to tell.
-            self.start_keeper();
+        // Keepers that died before there was an end to tell.
+        let dead = self.logical.announce_end(&reason);
+        if !dead.is_empty() {
+            self.replace_keepers(dead);
         }
         let drain = later(DRAIN);
-        self.attend(drain, Self::poll_keeper).await;
+        self.attend(drain, Self::poll_keepers).await;
         self.over(phase);
     }
 
@@ -79,9 +80,9 @@ impl<S: GenServer> Supervisor<S> {
     /// The end of this task. What another life would need stays with the server.
     fn over(&mut self, phase: Phase) {
         self.over = true;
-        let (factory, keeper) = (self.factory.take(), self.keeper.take());
+        let (factory, keepers) = (self.factory.take(), mem::take(&mut self.keepers));
         let unneeded = self.logical.cell.look(|record| {
-            record.lagging = keeper;
+            record.lagging = keepers;
             match &record.factory {
                 Some(_) => factory,
                 None => mem::replace(&mut record.factory, factory),
@@ -100,12 +101,14 @@ impl<S: GenServer> Supervisor<S> {
         Poll::Ready(())
     }
 
-    fn poll_keeper(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        let Some(keeper) = &mut self.keeper else { return Poll::Ready(()) };
-        // A keeper that dies now has told the rest while it went.
-        let _ = ready!(Pin::new(keeper).poll(task));
-        self.keeper = None;
-        Poll::Ready(())
+    fn poll_keepers(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        for keeper in &mut self.keepers {
+            // A keeper that dies now has told the rest while it went.
+            if keeper.as_mut().is_some_and(|keeper| Pin::new(keeper).poll(task).is_ready()) {
+                *keeper = None;
+            }
+        }
+        if self.keepers.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -121,8 +124,8 @@ impl<S: GenServer> Drop for Supervisor<S> {
         if let Some(worker) = &self.worker {
             worker.abort();
         }
-        if !logical.announce_end(&reason) {
-            keeper::tell_the_rest(logical);
+        for ear in logical.announce_end(&reason) {
+            keeper::tell_the_rest(logical, ear);
         }
         let killed = || {
             if logical.cell.look(|record| record.life.serving > 0) {

@@ -26,8 +26,7 @@ impl<S: GenServer> Supervisor<S> {
             record.counters.zombies += u64::from(abandoned);
             record.last_crash = Some(report.clone());
             let kept = &record.kept;
-            let crashed =
-                || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned, lagged: 0 };
+            let crashed = || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned };
             record.feed.push(&mut nudge, crashed);
         });
         nudge.ring();

@@ -15,6 +15,7 @@ use super::{
     rules::Rules,
 };
 use crate::{
+    any_listener::{AnyAudience, AnyListener},
     bell::Bell,
     deadlines::later,
     exit::ExitReason,
@@ -32,6 +33,8 @@ pub(crate) struct Branch {
     restart: RestartPolicy,
     shutdown: Shutdown,
     lineage: Lineage,
+    /// Who listens to all servers below it.
+    listeners: AnyAudience,
     roster: Mutex<Roster>,
     /// Rings when it serves, when it is over, and when somebody is done with a child.
     bell: Bell,
@@ -45,6 +48,7 @@ impl Branch {
         id: Arc<str>,
         rules: Rules,
         care: Care,
+        listeners: AnyAudience,
         founders: Vec<Entry>,
         partitioned: bool,
     ) -> Arc<Self> {
@@ -57,6 +61,7 @@ impl Branch {
             restart: care.restart,
             shutdown: care.shutdown,
             lineage: Lineage::default(),
+            listeners,
             roster: Mutex::new(Roster::new(founders)),
             bell: Bell::new(),
             partitions,
@@ -167,6 +172,10 @@ impl Branch {
     /// Whether it stands below that one.
     pub(crate) fn is_below(&self, supervisor: ServerId) -> bool {
         self.lineage.leads_to(supervisor)
+    }
+
+    pub(super) fn listeners(&self) -> impl Iterator<Item = Arc<dyn AnyListener>> {
+        self.listeners.all()
     }
 
     // ---- life

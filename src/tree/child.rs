@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     any::AnyServerRef,
+    any_listener::AnyListener,
     error::StartError,
     exit::ExitReason,
     name::ServerId,
@@ -131,6 +132,17 @@ impl Lineage {
     /// The parent, if there is one.
     pub(crate) fn parent(&self) -> Option<Arc<Branch>> {
         self.0.lock().as_ref().and_then(|seat| seat.branch.upgrade())
+    }
+
+    /// Who listens to all servers of a supervisor that is above it, the nearest first.
+    pub(crate) fn listeners(&self) -> Vec<Arc<dyn AnyListener>> {
+        let mut found = Vec::new();
+        let mut parent = self.parent();
+        while let Some(branch) = parent {
+            found.extend(branch.listeners());
+            parent = branch.lineage().parent();
+        }
+        found
     }
 
     /// Whether that supervisor is the parent, or above it.

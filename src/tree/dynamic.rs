@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     any::AnyServerRef,
+    any_listener::{AnyAudience, AnyListener},
     contain::drop_quietly,
     error::{ChildError, StartError, StopError, TransferError},
     exit::ExitReason,
@@ -61,6 +62,7 @@ pub struct DynamicSupervisor {
     id: String,
     rules: Rules,
     care: Care,
+    listeners: AnyAudience,
 }
 
 impl DynamicSupervisor {
@@ -81,6 +83,7 @@ impl DynamicSupervisor {
                 shutdown: Shutdown::Infinity,
                 significant: false,
             },
+            listeners: AnyAudience::default(),
         }
     }
 
@@ -128,6 +131,13 @@ impl DynamicSupervisor {
         self
     }
 
+    /// Adds a listener to all servers below it, at any depth, those that are started later included: from before the first life
+    /// of each, for as long as it is there, also when it is [transferred](DynamicSupervisorRef::transfer). Defaults to none.
+    pub fn listener(mut self, listener: impl AnyListener) -> Self {
+        self.listeners.add(listener);
+        self
+    }
+
     /// Starts the supervisor on the current runtime, where its children will run, too.
     ///
     /// # Cancel safety
@@ -146,8 +156,8 @@ impl DynamicSupervisor {
         let caller = Location::caller();
         async move {
             self.rules.check()?;
-            let Self { id, rules, care } = self;
-            let branch = Branch::new(id.into(), rules, care, Vec::new(), false);
+            let Self { id, rules, care, listeners } = self;
+            let branch = Branch::new(id.into(), rules, care, listeners, Vec::new(), false);
             Ok(DynamicSupervisorRef { branch: start(branch, caller).await? })
         }
     }
@@ -159,7 +169,7 @@ impl Seed for DynamicSupervisor {
     }
 
     fn plant(self: Box<Self>, id: &str, care: Care, _retained: bool) -> Result<Arc<dyn Child>, StartError> {
-        Ok(Branch::new(id.into(), self.rules, care, Vec::new(), false))
+        Ok(Branch::new(id.into(), self.rules, care, self.listeners, Vec::new(), false))
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     any::AnyServerRef,
+    any_listener::AnyListener,
     error::{ChildError, StartError, StopError},
     exit::ExitReason,
     gen_server::GenServer,
@@ -76,6 +77,12 @@ impl<S: GenServer> PartitionSupervisor<S> {
     /// Whether its own supervisor restarts it when it ends. Defaults to [`RestartPolicy::Transient`].
     pub fn restart(mut self, policy: RestartPolicy) -> Self {
         self.supervisor = self.supervisor.restart(policy);
+        self
+    }
+
+    /// As [`Supervisor::listener`]. Defaults to none.
+    pub fn listener(mut self, listener: impl AnyListener) -> Self {
+        self.supervisor = self.supervisor.listener(listener);
         self
     }
 

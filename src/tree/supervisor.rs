@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     any::AnyServerRef,
+    any_listener::{AnyAudience, AnyListener},
     error::{ChildError, StartError, StopError, TransferError},
     exit::ExitReason,
     gen_server::GenServer,
@@ -71,6 +72,7 @@ pub struct Supervisor {
     id: String,
     rules: Rules,
     care: Care,
+    listeners: AnyAudience,
     children: Vec<ChildSpec>,
     /// Its children are the partitions of something.
     partitioned: bool,
@@ -94,6 +96,7 @@ impl Supervisor {
                 shutdown: Shutdown::Infinity,
                 significant: false,
             },
+            listeners: AnyAudience::default(),
             children: Vec::new(),
             partitioned: false,
         }
@@ -149,6 +152,13 @@ impl Supervisor {
         self
     }
 
+    /// Adds a listener to all servers below it, at any depth, those that are started later included: from before the first life
+    /// of each, for as long as it is there, also when it is [transferred](SupervisorRef::transfer). Defaults to none.
+    pub fn listener(mut self, listener: impl AnyListener) -> Self {
+        self.listeners.add(listener);
+        self
+    }
+
     /// Adds a child, the last in the order.
     pub fn child(mut self, child: impl Into<ChildSpec>) -> Self {
         self.children.push(child.into());
@@ -190,9 +200,9 @@ impl Supervisor {
     }
 
     fn plant(self, id: &str, care: Care) -> Result<Arc<Branch>, StartError> {
-        let Self { id: _, rules, care: _, children, partitioned } = self;
+        let Self { id: _, rules, care: _, listeners, children, partitioned } = self;
         let founders = children.into_iter().map(|child| child.plant(true)).collect::<Result<_, _>>()?;
-        Ok(Branch::new(id.into(), rules, care, founders, partitioned))
+        Ok(Branch::new(id.into(), rules, care, listeners, founders, partitioned))
     }
 }
 
@@ -261,7 +271,7 @@ impl From<Supervisor> for ChildSpec {
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, rules, care, children, partitioned: _ } = self;
+        let Self { id, rules, care, listeners: _, children, partitioned: _ } = self;
         f.debug_struct("Supervisor")
             .field("id", id)
             .field("rules", rules)

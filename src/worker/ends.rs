@@ -3,6 +3,7 @@
 use std::mem;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Worker, unheard};
 use crate::{
@@ -30,6 +31,7 @@ impl<S: GenServer> Worker<S> {
         self.logical.see_off(left, CallError::Crashed(report.clone()));
         self.scope.forget();
         unheard(&mut self.scope, || self.cx.effects.forget());
+        self.report_run(report.callback(), true);
         let reason = ExitReason::Crashed(report.clone());
         match report.callback() {
             Callback::Init => return End::NotStarted(StartError::Init(report)),
@@ -91,12 +93,16 @@ impl<S: GenServer> Worker<S> {
     async fn terminate(&mut self, reason: &ExitReason) -> Result<(), Unkept> {
         let in_hand = InHand { callback: Callback::Terminate, claim: None };
         self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(in_hand))?;
+        let span = self.span(Callback::Terminate);
+        self.start_watch();
         let Self { server, state, changed, cx, scope, .. } = self;
         let state = StateMut::new(&mut **state, changed);
-        let terminated =
-            InCallback::new(scope, async move { server.terminate(reason, state, cx).await }).await;
+        let callback = async move { server.terminate(reason, state, cx).await };
+        let terminated = InCallback::new(scope, callback.instrument(span)).await;
+        self.stop_watch();
+        self.report_run(Callback::Terminate, terminated.is_err());
         if let Err(payload) = terminated {
-            scope.forget();
+            self.scope.forget();
             let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Terminate));
             tracing::error!(server = %self.logical.label(), %report, "terminate panicked");
             return Err(Unkept::Crashed(report));

@@ -49,6 +49,7 @@ impl<S: GenServer> Worker<S> {
     /// A snapshot of the working copy.
     #[inline]
     pub(super) fn snapshot(&mut self, callback: Callback) -> Result<Option<Arc<Snapshot<S>>>, Unkept> {
+        let began = self.snapshot_begins();
         let cloned = reply::cloned_here();
         let (state, mut spare) = (&mut *self.state, self.spare.take());
         // The spare is not given to what may panic: it must not be dropped while that unwinds (K3).
@@ -72,6 +73,9 @@ impl<S: GenServer> Worker<S> {
                 return Err(Unkept::Crashed(report));
             }
         };
+        if let Some(began) = began {
+            self.stopwatch.of_snapshot(began);
+        }
         self.fresh_holds_replies = reply::cloned_here() != cloned;
         Ok(snapshot)
     }

@@ -1,0 +1,78 @@
+//! What is measured of a callback, if there is a probe, and the span around it, if anybody listens to that.
+
+use std::time::{Duration, Instant};
+
+use tracing::Span;
+
+use super::Worker;
+use crate::{exit::Callback, gen_server::GenServer, probe::Ran};
+
+/// How long things have taken; nothing is looked at where nobody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct Stopwatch {
+    began: Option<Instant>,
+    took: Duration,
+    snapshot: Option<Duration>,
+}
+
+impl Stopwatch {
+    pub(super) fn of_snapshot(&mut self, began: Instant) {
+        self.snapshot = Some(began.elapsed());
+    }
+}
+
+impl<S: GenServer> Worker<S> {
+    /// A callback begins.
+    #[inline]
+    pub(super) fn start_watch(&mut self) {
+        if self.logical.probes.get().is_some() {
+            self.stopwatch = Stopwatch { began: Some(Instant::now()), ..Stopwatch::default() };
+        }
+    }
+
+    /// It has returned.
+    #[inline]
+    pub(super) fn stop_watch(&mut self) {
+        if let Some(began) = self.stopwatch.began {
+            self.stopwatch.took = began.elapsed();
+        }
+    }
+
+    /// When a snapshot begins to be taken, if anybody wants to know.
+    #[inline]
+    pub(super) fn snapshot_begins(&self) -> Option<Instant> {
+        self.stopwatch.began.map(|_| Instant::now())
+    }
+
+    /// Tells the probes.
+    #[inline]
+    pub(super) fn report_run(&mut self, callback: Callback, crashed: bool) {
+        if self.stopwatch.began.take().is_some() {
+            self.tell_probes(callback, crashed);
+        }
+    }
+
+    #[cold]
+    fn tell_probes(&mut self, callback: Callback, crashed: bool) {
+        let Some(probes) = self.logical.probes.get() else { return };
+        let Stopwatch { began: _, took, snapshot } = self.stopwatch;
+        let mailbox_len = self.logical.cell.look(|record| record.batch.len() + self.logical.mailbox.len());
+        let snapshot = snapshot.filter(|_| !crashed);
+        if probes.tell(&Ran { callback, took, snapshot, crashed, mailbox_len }) {
+            tracing::error!(server = %self.logical.label(), "a probe panicked; it is told nothing more");
+        }
+    }
+
+    /// The span of a callback; costs next to nothing where nobody listens at that level.
+    #[inline]
+    pub(super) fn span(&self, callback: Callback) -> Span {
+        tracing::trace_span!(
+            target: "undying::callback",
+            "callback",
+            server.id = %self.logical.id,
+            server.name = self.logical.name.as_deref(),
+            callback = %callback,
+            incarnation = self.epoch,
+        )
+    }
+}
