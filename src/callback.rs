@@ -6,6 +6,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tracing::Span;
 
 use crate::{contain::Payload, scope::Scope};
 
@@ -15,6 +16,8 @@ pin_project! {
     /// If the worker is aborted at one of the callback's awaits, what the callback owns is dropped inside the scope, too.
     pub(crate) struct InCallback<'a, F> {
         scope: &'a mut Scope,
+        // Mostly none: somebody has to listen at that level.
+        span: Option<Span>,
         #[pin]
         callback: Option<F>,
     }
@@ -30,8 +33,8 @@ pin_project! {
 }
 
 impl<'a, F: Future> InCallback<'a, F> {
-    pub(crate) fn new(scope: &'a mut Scope, callback: F) -> Self {
-        Self { scope, callback: Some(callback) }
+    pub(crate) fn new(scope: &'a mut Scope, span: Option<Span>, callback: F) -> Self {
+        Self { scope, span, callback: Some(callback) }
     }
 }
 
@@ -40,6 +43,7 @@ impl<F: Future> Future for InCallback<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let entered = this.span.as_ref().map(Span::enter);
         let polled = this.scope.enter(|| {
             let callback =
                 this.callback.as_mut().as_pin_mut().expect("a callback is not polled after its end");
@@ -50,6 +54,7 @@ impl<F: Future> Future for InCallback<'_, F> {
             }
             polled
         });
+        drop(entered);
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

@@ -97,7 +97,7 @@ impl<S: GenServer> Feed<S> {
     #[inline]
     pub(crate) fn changed(&mut self, nudge: &mut Nudge<S>) {
         if !self.watchers.is_empty() {
-            nudge.watchers.extend(self.take_watchers());
+            nudge.errands().watchers.extend(self.take_watchers());
         }
     }
 
@@ -196,52 +196,49 @@ impl<S: GenServer> Feed<S> {
     }
 }
 
-/// What queueing an event leaves to be done outside the lock (K8).
+/// What queueing an event leaves to be done outside the lock (K8): mostly nothing.
 #[must_use = "the keepers are woken by `ring`"]
-pub(crate) struct Nudge<S: GenServer> {
-    /// Of keepers.
-    wakers: Wakers,
+pub(crate) struct Nudge<S: GenServer>(Option<Box<Errands<S>>>);
+
+struct Errands<S: GenServer> {
+    keepers: Vec<Waker>,
     watchers: Vec<Waker>,
     /// Events that gave way to others.
     stale: Vec<Event<S>>,
 }
 
-/// Most servers have one listener, and most commits find its keeper busy.
-#[derive(Default)]
-struct Wakers {
-    first: Option<Waker>,
-    others: Vec<Waker>,
-}
-
-impl Wakers {
-    fn extend(&mut self, waker: Option<Waker>) {
-        let others = match self.first {
-            Some(_) => waker,
-            None => {
-                self.first = waker;
-                None
-            }
-        };
-        self.others.extend(others);
-    }
-}
-
 impl<S: GenServer> Nudge<S> {
     pub(crate) const fn none() -> Self {
-        let wakers = Wakers { first: None, others: Vec::new() };
-        Self { wakers, watchers: Vec::new(), stale: Vec::new() }
+        Self(None)
+    }
+
+    fn errands(&mut self) -> &mut Errands<S> {
+        self.0.get_or_insert_with(|| {
+            Box::new(Errands { keepers: Vec::new(), watchers: Vec::new(), stale: Vec::new() })
+        })
+    }
+
+    fn wake(&mut self, keeper: Option<Waker>) {
+        if let Some(keeper) = keeper {
+            self.errands().keepers.push(keeper);
+        }
+    }
+
+    fn forget(&mut self, stale: Option<Event<S>>) {
+        if let Some(stale) = stale {
+            self.errands().stale.push(stale);
+        }
     }
 
     /// Wakes whoever has something to do.
     #[inline]
     pub(crate) fn ring(self) {
-        let Self { wakers: Wakers { first, others }, watchers, stale } = self;
-        if let Some(first) = first {
-            first.wake();
+        if let Some(errands) = self.0 {
+            let Errands { keepers, watchers, stale } = *errands;
+            keepers.into_iter().for_each(Waker::wake);
+            // Those may be anybody's.
+            watchers.into_iter().map(Some).for_each(wake_quietly);
+            drop_each(stale);
         }
-        others.into_iter().for_each(Waker::wake);
-        // Those may be anybody's.
-        watchers.into_iter().map(Some).for_each(wake_quietly);
-        drop_each(stale);
     }
 }

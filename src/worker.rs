@@ -12,7 +12,6 @@ use std::{
 };
 
 use tokio::{task::coop, time::Instant};
-use tracing::Instrument;
 
 use crate::{
     alarm::Alarm,
@@ -256,7 +255,7 @@ impl<S: GenServer> Worker<S> {
                 Job::System(_) | Job::Stop(_) | Job::Void(_) => unreachable!("it is not a callback"),
             }
         };
-        let done = InCallback::new(scope, callback.instrument(span)).await;
+        let done = InCallback::new(scope, span, callback).await;
         self.stop_watch();
         match done {
             Ok(Ok(next)) => Ok(next),

@@ -118,7 +118,7 @@ impl<S: GenServer> Ear<S> {
         let event = event();
         let kind = event.kind();
         let stale = self.oldest_to_go(kind).and_then(|place| self.queue.remove(place));
-        nudge.stale.extend(stale.map(|(_, stale)| stale));
+        nudge.forget(stale.map(|(_, stale)| stale));
         self.heard[kind] += 1;
         self.queue.push_back((self.heard[kind], event));
         self.wake(nudge);
@@ -141,7 +141,7 @@ impl<S: GenServer> Ear<S> {
     }
 
     pub(super) fn wake(&mut self, nudge: &mut Nudge<S>) {
-        nudge.wakers.extend(self.keeper.take());
+        nudge.wake(self.keeper.take());
     }
 
     pub(super) fn stall(&mut self, nudge: &mut Nudge<S>, pause: Duration) {

@@ -3,7 +3,6 @@
 use std::mem;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::{Worker, unheard};
 use crate::{
@@ -98,7 +97,7 @@ impl<S: GenServer> Worker<S> {
         let Self { server, state, changed, cx, scope, .. } = self;
         let state = StateMut::new(&mut **state, changed);
         let callback = async move { server.terminate(reason, state, cx).await };
-        let terminated = InCallback::new(scope, callback.instrument(span)).await;
+        let terminated = InCallback::new(scope, span, callback).await;
         self.stop_watch();
         self.report_run(Callback::Terminate, terminated.is_err());
         if let Err(payload) = terminated {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::Span;
+use tracing::{Level, Span};
 
 use super::Worker;
 use crate::{exit::Callback, gen_server::GenServer, probe::Ran};
@@ -63,16 +63,18 @@ impl<S: GenServer> Worker<S> {
         }
     }
 
-    /// The span of a callback; costs next to nothing where nobody listens at that level.
+    /// The span of a callback, where somebody listens at that level.
     #[inline]
-    pub(super) fn span(&self, callback: Callback) -> Span {
-        tracing::trace_span!(
-            target: "undying::callback",
-            "callback",
-            server.id = %self.logical.id,
-            server.name = self.logical.name.as_deref(),
-            callback = %callback,
-            incarnation = self.epoch,
-        )
+    pub(super) fn span(&self, callback: Callback) -> Option<Span> {
+        tracing::enabled!(target: "undying::callback", Level::TRACE).then(|| {
+            tracing::trace_span!(
+                target: "undying::callback",
+                "callback",
+                server.id = %self.logical.id,
+                server.name = self.logical.name.as_deref(),
+                callback = %callback,
+                incarnation = self.epoch,
+            )
+        })
     }
 }
