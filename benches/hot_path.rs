@@ -17,7 +17,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
-use undying::{Context, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut};
+use undying::{Context, Event, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut};
 
 const ROUNDS: usize = 11;
 
@@ -64,13 +64,19 @@ impl GenServer for Counter {
     }
 }
 
+/// As many crashes as the bench likes.
+fn spec() -> ServerSpec<Counter> {
+    ServerSpec::new(Counter, 0).max_restarts(u32::MAX, Duration::from_secs(1))
+}
+
 async fn counter() -> ServerRef<Counter> {
-    // As many crashes as the bench likes.
-    ServerSpec::new(Counter, 0)
-        .max_restarts(u32::MAX, Duration::from_secs(1))
-        .start()
-        .await
-        .expect("it starts")
+    spec().start().await.expect("it starts")
+}
+
+fn listened_to() -> ServerSpec<Counter> {
+    spec().listener(|event: Event<'_, Counter>| {
+        black_box(event);
+    })
 }
 
 /// The bare channel.
@@ -127,14 +133,14 @@ fn main() {
             &format!("cast, 1 producer, {flavour}"),
             &runtime,
             casts,
-            casts_by(1, casts),
+            casts_by(spec, 1, casts),
             raw_casts_by(1, casts),
         );
         compare(
             &format!("cast, 8 producers, {flavour}"),
             &runtime,
             casts,
-            casts_by(8, casts),
+            casts_by(spec, 8, casts),
             raw_casts_by(8, casts),
         );
         let starts = scale(20_000);
@@ -148,6 +154,17 @@ fn main() {
         alone(&format!("peek, {flavour}"), &runtime, calls, peeks(calls));
         let crashes = scale(20_000);
         alone(&format!("crash to the next answer, {flavour}"), &runtime, crashes, crashes_to_served(crashes));
+    }
+    println!("{:<34} {:>9} {:>9} {:>7}", "", "listener", "none", "ratio");
+    for (flavour, runtime) in [("CT", current_thread()), ("MT", multi_thread())] {
+        let casts = scale(300_000);
+        compare(
+            &format!("cast, 1 producer, {flavour}"),
+            &runtime,
+            casts,
+            casts_by(listened_to, 1, casts),
+            casts_by(spec, 1, casts),
+        );
     }
 }
 
@@ -254,9 +271,9 @@ fn raw_calls_64(count: usize) -> impl Fn() -> BoxFuture {
     })
 }
 
-fn casts_by(producers: usize, count: usize) -> impl Fn() -> BoxFuture {
+fn casts_by(spec: fn() -> ServerSpec<Counter>, producers: usize, count: usize) -> impl Fn() -> BoxFuture {
     boxed(move || async move {
-        let counter = counter().await;
+        let counter = spec().start().await.expect("it starts");
         let mut clients = JoinSet::new();
         let began = Instant::now();
         for _ in 0..producers {

@@ -82,7 +82,12 @@ impl<S: GenServer> Feed<S> {
     }
 
     pub(crate) fn listeners(&self) -> Vec<Quiet<Arc<dyn Listener<S>>>> {
-        self.ears.iter().filter_map(Ear::listener).cloned().map(Quiet::new).collect()
+        self.ears.iter().filter_map(Ear::listener).collect()
+    }
+
+    /// The listener behind an ear, if there is one still.
+    pub(crate) fn listener(&self, ear: usize) -> Option<Quiet<Arc<dyn Listener<S>>>> {
+        self.ears[ear].listener()
     }
 
     /// Queues an event, if anybody listens. What is left to be done outside the lock is added to `nudge`.

@@ -13,7 +13,7 @@ use tokio::{
     time,
 };
 
-use self::tell::tell;
+use self::tell::Teller;
 use crate::{
     contain::drop_quietly,
     feed::{Back, Fed, Nudge},
@@ -22,37 +22,28 @@ use crate::{
 };
 
 pub(crate) struct Keeper<S: GenServer> {
-    logical: Arc<Logical<S>>,
-    /// The number of its listener.
-    ear: usize,
+    teller: Teller<S>,
 }
 
 impl<S: GenServer> Keeper<S> {
     pub(crate) fn new(logical: Arc<Logical<S>>, ear: usize) -> Self {
         logical.cell.look(|record| record.feed.attend(ear, true));
-        Self { logical, ear }
+        Self { teller: Teller::new(logical, ear) }
     }
 
     /// Tells event after event, until there will be no more.
     pub(crate) async fn run(self) {
-        let Self { logical, ear } = &self;
+        let teller = &self.teller;
         loop {
-            let fed = poll_fn(|task| {
-                match logical.cell.look(|record| record.feed.pull(*ear, Some(task.waker()))) {
-                    Fed::Nothing => Poll::Pending,
-                    fed => Poll::Ready(fed),
-                }
+            let fed = poll_fn(|task| match teller.look(|feed, ear| feed.pull(ear, Some(task.waker()))) {
+                Fed::Nothing => Poll::Pending,
+                fed => Poll::Ready(fed),
             });
             match fed.await {
                 // No await between taking an event and telling it: a kill of this task cannot lose one.
-                Fed::Event(told, room) => {
-                    if room {
-                        logical.mailbox.wake();
-                    }
-                    tell(logical, *ear, told);
-                }
+                Fed::Event(told, room) => teller.tell(told, room),
                 Fed::Away => {
-                    let away = Away { logical: logical.clone(), ear: *ear, back: false };
+                    let away = Away { teller: teller.again(), back: false };
                     // When it is back, this task is woken.
                     drop(spawn_blocking(move || away.run()));
                 }
@@ -67,8 +58,8 @@ impl<S: GenServer> Keeper<S> {
 
 impl<S: GenServer> Drop for Keeper<S> {
     fn drop(&mut self) {
-        if self.logical.cell.look(|record| record.feed.attend(self.ear, false)) {
-            tell_the_rest(&self.logical, self.ear);
+        if self.teller.look(|feed, ear| feed.attend(ear, false)) {
+            self.teller.tell_the_rest();
         }
     }
 }
@@ -76,8 +67,7 @@ impl<S: GenServer> Drop for Keeper<S> {
 /// Tells a listener that may block what there is to tell, on a thread for that. The keeper waits for it: so does whoever waits
 /// for the keeper, and no other keeper of this listener tells anything meanwhile.
 struct Away<S: GenServer> {
-    logical: Arc<Logical<S>>,
-    ear: usize,
+    teller: Teller<S>,
     /// It has found nothing more to tell: from then on somebody else may be away for this listener.
     back: bool,
 }
@@ -86,20 +76,21 @@ impl<S: GenServer> Away<S> {
     fn run(mut self) {
         loop {
             let mut nudge = Nudge::none();
-            let next = self.logical.cell.look(|record| record.feed.pull_away(self.ear, &mut nudge));
+            let next = self.teller.look(|feed, ear| feed.pull_away(ear, &mut nudge));
             nudge.ring();
             match next {
-                Ok((told, room)) => {
-                    if room {
-                        self.logical.mailbox.wake();
-                    }
-                    tell(&self.logical, self.ear, told);
-                }
+                Ok((told, room)) => self.teller.tell(told, room),
                 Err(back) => {
                     self.back = true;
-                    return back.settle(&self.logical, self.ear);
+                    return self.settle(&back);
                 }
             }
+        }
+    }
+
+    fn settle(&self, back: &Back) {
+        if back.alone {
+            self.teller.tell_the_rest();
         }
     }
 }
@@ -111,28 +102,13 @@ impl<S: GenServer> Drop for Away<S> {
             return;
         }
         let mut nudge = Nudge::none();
-        let back = self.logical.cell.look(|record| record.feed.come_back(self.ear, &mut nudge));
+        let back = self.teller.look(|feed, ear| feed.come_back(ear, &mut nudge));
         nudge.ring();
-        back.settle(&self.logical, self.ear);
-    }
-}
-
-impl Back {
-    fn settle<S: GenServer>(self, logical: &Arc<Logical<S>>, ear: usize) {
-        if self.alone {
-            tell_the_rest(logical, ear);
-        }
+        self.settle(&back);
     }
 }
 
 /// Tells a listener all that is left to tell: for the last one to leave a server that is over.
 pub(crate) fn tell_the_rest<S: GenServer>(logical: &Arc<Logical<S>>, ear: usize) {
-    loop {
-        match logical.cell.look(|record| record.feed.pull(ear, None)) {
-            Fed::Event(told, _) => tell(logical, ear, told),
-            Fed::Stall(_) => {}
-            Fed::Closed(listener) => return drop_quietly(listener),
-            Fed::Away | Fed::Nothing => return,
-        }
-    }
+    Teller::new(logical.clone(), ear).tell_the_rest();
 }

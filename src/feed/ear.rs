@@ -45,7 +45,6 @@ pub(crate) struct Told<S: GenServer> {
     pub(crate) lagged: u64,
     /// The state that was told before it, if it tells another.
     pub(crate) seen: Option<Kept<S>>,
-    pub(crate) listener: Quiet<Arc<dyn Listener<S>>>,
 }
 
 pub(crate) struct Ear<S: GenServer> {
@@ -93,8 +92,8 @@ impl<S: GenServer> Ear<S> {
         }
     }
 
-    pub(super) fn listener(&self) -> Option<&Arc<dyn Listener<S>>> {
-        self.listener.as_deref()
+    pub(super) fn listener(&self) -> Option<Quiet<Arc<dyn Listener<S>>>> {
+        self.listener.as_deref().cloned().map(Quiet::new)
     }
 
     pub(crate) const fn capacity(&self) -> usize {
@@ -193,7 +192,6 @@ impl<S: GenServer> Ear<S> {
 
     /// The next event, and whether the server may go on because of the room that makes.
     pub(super) fn pop(&mut self) -> Option<(Told<S>, bool)> {
-        let listener = Quiet::new(self.listener()?.clone());
         let was_full = self.is_full();
         let (number, event) = self.queue.pop_front()?;
         let told = mem::replace(&mut self.told[event.kind()], number);
@@ -202,7 +200,7 @@ impl<S: GenServer> Ear<S> {
             Event::Crashed { .. } | Event::Restarted { .. } | Event::Terminated { .. } => None,
         };
         let room = was_full && !self.is_full();
-        Some((Told { event, lagged: number - told - 1, seen, listener }, room))
+        Some((Told { event, lagged: number - told - 1, seen }, room))
     }
 
     /// A change that was no change is not told after all. What is not needed any more comes back.
