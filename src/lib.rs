@@ -151,6 +151,7 @@ mod sync;
 mod sys;
 mod task;
 mod tasks;
+pub mod telemetry;
 mod timers;
 mod tree;
 mod waits;

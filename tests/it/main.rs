@@ -28,6 +28,7 @@ mod state;
 mod stop;
 mod sys;
 mod tasks;
+mod telemetry;
 mod timeout;
 mod timers;
 mod tree;

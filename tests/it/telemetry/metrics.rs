@@ -1,0 +1,1 @@
+//! What `MetricsListener` counts and measures.
