@@ -8,7 +8,10 @@ use std::{
 use pin_project_lite::pin_project;
 use tracing::Span;
 
-use crate::{contain::Payload, scope::Scope};
+use crate::{
+    contain::{Payload, Quiet, catch, drop_quietly},
+    scope::Scope,
+};
 
 pin_project! {
     /// Polls a callback inside its [`Scope`]; a panic comes back as its payload (K3).
@@ -17,7 +20,7 @@ pin_project! {
     pub(crate) struct InCallback<'a, F> {
         scope: &'a mut Scope,
         // Mostly none: somebody has to listen at that level.
-        span: Option<Span>,
+        span: Option<Quiet<Span>>,
         #[pin]
         callback: Option<F>,
     }
@@ -33,7 +36,7 @@ pin_project! {
 }
 
 impl<'a, F: Future> InCallback<'a, F> {
-    pub(crate) fn new(scope: &'a mut Scope, span: Option<Span>, callback: F) -> Self {
+    pub(crate) fn new(scope: &'a mut Scope, span: Option<Quiet<Span>>, callback: F) -> Self {
         Self { scope, span, callback: Some(callback) }
     }
 }
@@ -43,7 +46,7 @@ impl<F: Future> Future for InCallback<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let entered = this.span.as_ref().map(Span::enter);
+        let entered = this.span.as_ref().and_then(|span| catch(|| span.enter()).ok());
         let polled = this.scope.enter(|| {
             let callback =
                 this.callback.as_mut().as_pin_mut().expect("a callback is not polled after its end");
@@ -54,7 +57,9 @@ impl<F: Future> Future for InCallback<'_, F> {
             }
             polled
         });
-        drop(entered);
+        if entered.is_some() {
+            drop_quietly(entered);
+        }
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

@@ -16,6 +16,14 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Payload(Some(payload)))
 }
 
+/// Logs by `tracing`. Who listens to that is a user's, and is to harm nobody but itself.
+macro_rules! log {
+    ($level:ident, $($said:tt)*) => {{
+        let _ = $crate::contain::catch(|| tracing::$level!($($said)*));
+    }};
+}
+pub(crate) use log;
+
 pin_project! {
     /// A future whose panic comes back as its payload.
     pub(crate) struct Caught<F> {
@@ -56,7 +64,7 @@ impl<F: Future> Future for Caught<F> {
 /// Drops `value`; a panic of its `Drop` is logged and goes no further.
 pub(crate) fn drop_quietly<T>(value: T) {
     if mem::needs_drop::<T>() && catch(|| drop(value)).is_err() {
-        tracing::error!("a value's Drop panicked; contained");
+        log!(error, "a value's Drop panicked; contained");
     }
 }
 
@@ -69,7 +77,7 @@ pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
 pub(crate) fn wake_quietly(waker: Option<Waker>) {
     if let Some(waker) = waker {
         if catch(|| waker.wake()).is_err() {
-            tracing::error!("a waker panicked; contained");
+            log!(error, "a waker panicked; contained");
         }
     }
 }

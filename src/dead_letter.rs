@@ -3,7 +3,7 @@
 use std::{cell::Cell, fmt, sync::Arc};
 
 use crate::{
-    contain::{catch, drop_quietly},
+    contain::{catch, drop_quietly, log},
     error::CallError,
     exit::{Callback, CrashReport, ExitReason},
     gen_server::GenServer,
@@ -153,7 +153,7 @@ impl<S: GenServer> Message<S> {
         let told = catch(|| hook(DeadLetter { message: self, why: why() }));
         TOLD.set(outer);
         if told.is_err() {
-            tracing::error!("a hook for dead letters panicked");
+            log!(error, "a hook for dead letters panicked");
         }
     }
 }

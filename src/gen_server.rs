@@ -3,6 +3,7 @@
 use std::{convert::Infallible, fmt, time::Duration};
 
 use crate::{
+    contain::log,
     context::Context,
     exit::{Crash, ExitReason},
     preserve::{Preserve, StateMut},
@@ -136,7 +137,7 @@ pub trait GenServer: Sized + Send + 'static {
         cx: &mut Context<Self>,
     ) -> impl Future<Output = Outcome<Self>> + Send {
         let _ = (info, state);
-        tracing::warn!(server = %cx.label(), "a message was ignored: no handle_info for this server");
+        log!(warn, server = %cx.label(), "a message was ignored: no handle_info for this server");
         async { Ok(Next::Wait) }
     }
 

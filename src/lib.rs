@@ -59,9 +59,10 @@
 //! # How it works
 //!
 //! A *logical server* is what a [`ServerRef`] names. Three tasks make it up: the **worker** runs one callback at a time on
-//! a working copy of the state and commits after each; the **keeper** tells [`Listener`]s what was committed; the
-//! **supervisor** starts the next *incarnation* of the worker from what was committed last, and ends the whole when it
-//! crashes more often than its budget allows. The kept state belongs to none of the three.
+//! a working copy of the state and commits after each; the **keeper** tells a [`Listener`] what was committed (where there are
+//! several, each has a keeper of its own); the **supervisor** starts the next *incarnation* of the worker from what was
+//! committed last, and ends the whole when it crashes more often than its budget allows. The kept state belongs to none of
+//! the three.
 //!
 //! Servers stand in supervision trees, as in OTP: a [`Supervisor`] starts its children in order and restarts them as its
 //! [`Strategy`] has it, a [`DynamicSupervisor`] has children that come and go, a [`PartitionSupervisor`] divides keys among
@@ -82,8 +83,8 @@
 //! * **Every end is an answer.** However a server ends, every pending and later operation resolves, with the reason.
 //! * **No deadlock goes unnoticed.** A call that would close a circle of callbacks that wait for each other fails at once, with
 //!   [`Deadlock`](CallError::Deadlock) and the names.
-//! * **Listeners see commits in order**, an unbroken chain, and cannot harm the server: one that panics is told the next
-//!   event all the same.
+//! * **Listeners see commits in order**, an unbroken chain, and harm neither the server nor each other: one that panics is
+//!   told the next event all the same, one that is slow lags.
 //!
 //! # What it cannot survive
 //!
@@ -97,7 +98,12 @@
 //!
 //! # Features
 //!
-//! * `chaos`: faults on purpose (`ServerRef::chaos`), for the tests of what is built on this crate.
+//! None is on by default; each only adds.
+//!
+//! * `chaos`: faults on purpose (`ServerRef::chaos`, `chaos::Monkey`) and a checker of histories (`chaos::history`), for the tests
+//!   of what is built on this crate.
+//! * `metrics`: `telemetry::MetricsListener`, which counts and measures through the facade of the crate `metrics`.
+//! * `observer`: `observer::Observer`, a web page that shows the servers of a process while they run.
 //!
 //! # MSRV
 //!

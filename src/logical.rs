@@ -21,7 +21,7 @@
 //! * **K10** Control does not queue behind user mail, and user mail cannot starve control.
 //! * **K11** What belongs to the logical server (refs, name, queue, deadlines, timers, tasks, monitors, links) survives crashes.
 //!   What a callback asks of these is done with its commit, or not at all.
-//! * **K12** A listener can delay or break only itself.
+//! * **K12** A listener can delay or break only itself: each has a queue and a keeper task of its own.
 //! * **K13** Every end is an answer: every pending and later operation resolves, with the reason.
 //! * **K14** The death of the supervisor task is the logical end.
 //!

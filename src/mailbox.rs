@@ -15,7 +15,12 @@ use std::{
 
 use self::line::Line;
 pub(crate) use self::line::{Place, Ticket};
-use crate::{contain::wake_quietly, exit::ExitReason, name::Label, sync::Mutex};
+use crate::{
+    contain::{log, wake_quietly},
+    exit::ExitReason,
+    name::Label,
+    sync::Mutex,
+};
 
 mod line;
 
@@ -226,7 +231,7 @@ impl<M> Mailbox<M> {
 
     #[cold]
     fn warn(&self, length: usize) {
-        tracing::warn!(server = %self.owner, queued = length, "the mailbox has reached its high-water mark");
+        log!(warn, server = %self.owner, queued = length, "the mailbox has reached its high-water mark");
     }
 
     /// Wakes the worker if it waits for messages: there is something else to look at.

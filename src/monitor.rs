@@ -12,7 +12,7 @@ use futures_util::Stream;
 use tokio::sync::oneshot;
 
 use crate::{
-    contain::catch,
+    contain::{catch, log},
     exit::ExitReason,
     gen_server::GenServer,
     logical::Logical,
@@ -65,7 +65,7 @@ impl Monitor {
         // The waker is not ours, and may panic.
         let watcher = Box::new(move |down| {
             if catch(|| drop(tell.send(down))).is_err() {
-                tracing::error!("a waker panicked; contained");
+                log!(error, "a waker panicked; contained");
             }
         });
         if let Some((watcher, over)) = server.watch(name, watcher) {

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    contain::{Caught, Payload, catch, drop_quietly},
+    contain::{Caught, Payload, catch, drop_quietly, log},
     exit::{CrashReport, ExitReason, Place},
     gen_server::GenServer,
     logical::Logical,
@@ -140,7 +140,7 @@ where
             });
             let item = item.await.unwrap_or_else(|payload| {
                 drop(payload);
-                tracing::error!("an attached stream panicked: that is its end");
+                log!(error, "an attached stream panicked: that is its end");
                 None
             });
             let mut last = item.is_none();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    contain::{Quiet, catch, drop_quietly},
+    contain::{Quiet, catch, drop_quietly, log},
     feed::{Event, Fed, Feed, Told},
     gen_server::GenServer,
     listener::{Crashed, Listener, Restarted, Started, StateChanged, Terminated},
@@ -49,7 +49,7 @@ impl<S: GenServer> Teller<S> {
         let panicked = catch(|| call(&***listener, server, &told)).is_err();
         drop_quietly(told);
         if panicked {
-            tracing::error!(server = %server.logical.label(), "a listener panicked");
+            log!(error, server = %server.logical.label(), "a listener panicked");
         }
     }
 

@@ -11,7 +11,12 @@ use std::{
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::Supervisor;
-use crate::{contain::Payload, gen_server::GenServer, keeper::Keeper, restart::Verdict};
+use crate::{
+    contain::{Payload, log},
+    gen_server::GenServer,
+    keeper::Keeper,
+    restart::Verdict,
+};
 
 impl<S: GenServer> Supervisor<S> {
     /// Waits for `event`, or until `until`; meanwhile lets calls time out, starts the keeper again if it dies, and forgets
@@ -84,7 +89,7 @@ impl<S: GenServer> Supervisor<S> {
             *place = None;
             let panic = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new);
             if panic.is_some() && self.keeper_budget.charge(self.born.elapsed()) == Verdict::Exceeded {
-                tracing::error!(server = %self.logical.label(), "the keeper panics over and over");
+                log!(error, server = %self.logical.label(), "the keeper panics over and over");
                 self.logical.kill();
                 continue;
             }

@@ -4,7 +4,7 @@ use std::task::{Context as Task, Poll};
 
 use super::{Death, Finale, Supervisor};
 use crate::{
-    contain::drop_quietly,
+    contain::{drop_quietly, log},
     deadlines::later,
     exit::{Callback, CrashKind, CrashReport, ExitReason},
     feed::{Event, Nudge},
@@ -49,7 +49,7 @@ impl<S: GenServer> Supervisor<S> {
                 self.logical.cell.look(|record| record.budget.clear());
             }
             Verdict::Exceeded => {
-                tracing::error!(server = %self.logical.label(), %report, "the restart limit is reached");
+                log!(error, server = %self.logical.label(), %report, "the restart limit is reached");
                 return Err(Ok(ExitReason::RestartLimit(report)));
             }
         }
@@ -64,7 +64,7 @@ impl<S: GenServer> Supervisor<S> {
     fn log(&self, report: &CrashReport, abandoned: bool) {
         let kept = || self.logical.cell.look(|record| record.kept.clone());
         let (server, state) = (self.logical.label(), self.logical.hooks.show(kept));
-        tracing::error!(%server, %report, abandoned, state, "a worker crashed");
+        log!(error, %server, %report, abandoned, state, "a worker crashed");
     }
 
     async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {
@@ -88,7 +88,7 @@ impl<S: GenServer> Supervisor<S> {
         }
         let mut nudge = Nudge::none();
         let Ok(poison) = self.logical.cell.look(|record| record.heal(&mut nudge)) else { return false };
-        tracing::error!(server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
+        log!(error, server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
         nudge.ring();
         drop_quietly(poison);
         self.barren = 0;

@@ -177,7 +177,9 @@ impl Shared {
         match &self.config.label {
             Some(label) => catch(|| label(server)).map_or_else(|_| OTHER.into(), Into::into),
             // No label at all, for Prometheus, is what an empty one is.
-            None => server.name().filter(|name| !name.is_empty()).unwrap_or(server.type_name()).into(),
+            None => {
+                server.name().filter(|name| !name.is_empty()).unwrap_or_else(|| server.type_name()).into()
+            }
         }
     }
 

@@ -130,7 +130,11 @@ macro_rules! tell {
 impl TracingListener {
     fn state_changed(&self, event: &AnyEvent<'_>, at: At, version: u64, lagged: u64) {
         tell!(
-            self, event, Level::DEBUG, "undying::state_changed", "the state changed",
+            self,
+            event,
+            Level::DEBUG,
+            "undying::state_changed",
+            "the state changed",
             code.function.name = at.function(event),
             undying.callback = callback_word(at.callback),
             undying.incarnation = at.incarnation,
@@ -143,7 +147,11 @@ impl TracingListener {
     fn crashed(&self, event: &AnyEvent<'_>, report: &CrashReport, abandoned: bool, lagged: u64) {
         let kind = kind_word(report.kind());
         tell!(
-            self, event, Level::ERROR, "undying::crashed", "the server crashed",
+            self,
+            event,
+            Level::ERROR,
+            "undying::crashed",
+            "the server crashed",
             code.function.name = At::of(report).function(event),
             "error.type" = kind,
             "exception.type" = kind,
@@ -199,7 +207,11 @@ impl AnyListener for TracingListener {
                 self.crashed(event, report, abandoned, lagged);
             }
             AnyEventKind::Restarted { incarnation, took, lagged } => tell!(
-                self, event, Level::INFO, "undying::restarted", "the server serves again",
+                self,
+                event,
+                Level::INFO,
+                "undying::restarted",
+                "the server serves again",
                 undying.incarnation = incarnation,
                 undying.restart.duration = took.as_secs_f64(),
                 undying.lagged = lagged,

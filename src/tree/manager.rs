@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     alarm::Alarm,
+    contain::log,
     deadlines::later,
     error::StartError,
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
@@ -204,7 +205,7 @@ impl Manager {
             Verdict::Restart { recent } => recent,
             Verdict::Exceeded => {
                 let report = self.last_straw(seat, reason);
-                tracing::error!(supervisor = %self.branch.id, %report, "the restart limit is reached");
+                log!(error, supervisor = %self.branch.id, %report, "the restart limit is reached");
                 return Err(ExitReason::RestartLimit(report));
             }
         };

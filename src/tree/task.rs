@@ -18,7 +18,7 @@ use super::{
 use crate::{
     any::AnyServerRef,
     bell::Bell,
-    contain::{Caught, Quiet, catch},
+    contain::{Caught, Quiet, catch, log},
     deadlines::later,
     error::StartError,
     exit::{Callback, CrashReport, ExitReason, Place},
@@ -97,7 +97,7 @@ impl TaskChild {
         }
         self.abort();
         if time::timeout(GRACE, self.is_over()).await.is_err() {
-            tracing::error!(task = %self.id, "a task does not yield; it is left behind");
+            log!(error, task = %self.id, "a task does not yield; it is left behind");
             let number = self.life.lock().number;
             self.over(number, ExitReason::Killed);
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Worker, unheard};
 use crate::{
     callback::InCallback,
-    contain::{Quiet, catch, drop_quietly},
+    contain::{Quiet, catch, drop_quietly, log},
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason},
     gen_server::GenServer,
@@ -103,7 +103,7 @@ impl<S: GenServer> Worker<S> {
         if let Err(payload) = terminated {
             self.scope.forget();
             let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Terminate));
-            tracing::error!(server = %self.logical.label(), %report, "terminate panicked");
+            log!(error, server = %self.logical.label(), %report, "terminate panicked");
             return Err(Unkept::Crashed(report));
         }
         let crashes = self.logical.cell.enter(self.epoch, |record| {

@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 use tracing::{Level, Span};
 
 use super::Worker;
-use crate::{exit::Callback, gen_server::GenServer, probe::Ran};
+use crate::{
+    contain::{Quiet, catch, log},
+    exit::Callback,
+    gen_server::GenServer,
+    probe::Ran,
+};
 
 /// How long things have taken; nothing is looked at where nobody wants to know.
 #[derive(Debug, Default)]
@@ -59,14 +64,21 @@ impl<S: GenServer> Worker<S> {
         let mailbox_len = self.logical.cell.look(|record| record.batch.len() + self.logical.mailbox.len());
         let snapshot = snapshot.filter(|_| !crashed);
         if probes.tell(&Ran { callback, took, snapshot, crashed, mailbox_len }) {
-            tracing::error!(server = %self.logical.label(), "a probe panicked; it is told nothing more");
+            log!(error, server = %self.logical.label(), "a probe panicked; it is told nothing more");
         }
     }
 
     /// The span of a callback, where somebody listens at that level.
     #[inline]
-    pub(super) fn span(&self, callback: Callback) -> Option<Span> {
-        tracing::enabled!(target: "undying::callback", Level::TRACE).then(|| {
+    pub(super) fn span(&self, callback: Callback) -> Option<Quiet<Span>> {
+        let wanted = catch(|| tracing::enabled!(target: "undying::callback", Level::TRACE)).unwrap_or(false);
+        if wanted { self.new_span(callback) } else { None }
+    }
+
+    /// Who listens is a user's, and is to harm nobody but itself.
+    #[cold]
+    fn new_span(&self, callback: Callback) -> Option<Quiet<Span>> {
+        let span = || {
             tracing::trace_span!(
                 target: "undying::callback",
                 "callback",
@@ -75,6 +87,7 @@ impl<S: GenServer> Worker<S> {
                 callback = %callback,
                 incarnation = self.epoch,
             )
-        })
+        };
+        catch(span).ok().map(Quiet::new)
     }
 }

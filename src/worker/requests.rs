@@ -6,7 +6,7 @@ use std::{mem, sync::Arc, thread};
 use super::{Worker, unheard};
 use crate::{
     cell::Fenced,
-    contain::{Quiet, catch, drop_quietly},
+    contain::{Quiet, catch, drop_quietly, log},
     dead_letter::{Again, DeadLetterReason, Message},
     debug::{self, SysEvent},
     error::CallError,
@@ -142,7 +142,7 @@ impl<S: GenServer> Worker<S> {
     fn report(&mut self, event: &SysEvent) {
         let Some(hooks) = self.debug.clone() else { return };
         for broken in hooks.tell(event) {
-            tracing::error!(server = %self.logical.label(), id = broken, "a debug hook panicked; removed");
+            log!(error, server = %self.logical.label(), id = broken, "a debug hook panicked; removed");
             self.logical.remove_hook(broken);
             // This callback has more to tell, but not to that one.
             let others = self.debug.take().and_then(|hooks| debug::Hooks::clone(&hooks).without(broken));

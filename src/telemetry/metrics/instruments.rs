@@ -131,9 +131,8 @@ impl Instruments {
     }
 
     fn count_crashes(&self, kind: (&'static str, &'static str), by: u64) {
-        let counter = |(callback, kind)| {
-            self.source.counter(CRASHES, &[("callback", callback), ("kind", kind)])
-        };
+        let counter =
+            |(callback, kind)| self.source.counter(CRASHES, &[("callback", callback), ("kind", kind)]);
         self.crashes.get(kind, counter).increment(by);
     }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{End, Manager, Next, Retry, cut_short, reason_of};
 use crate::{
-    contain::drop_quietly,
+    contain::{drop_quietly, log},
     error::{ChildError, StartError},
     exit::ExitReason,
     plan::{self, RestartPolicy, Step, Strategy},
@@ -64,7 +64,7 @@ impl Manager {
                 Err(error) => {
                     let id =
                         self.branch.look(|roster| roster.children.get(seat).map(|entry| entry.id.clone()));
-                    tracing::error!(supervisor = %self.branch.id, child = id.as_deref(), %error, "a child did not start");
+                    log!(error, supervisor = %self.branch.id, child = id.as_deref(), %error, "a child did not start");
                     return Err(error);
                 }
             }

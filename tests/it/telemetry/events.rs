@@ -39,7 +39,10 @@ async fn each_thing_that_happens_is_one_event_with_documented_fields() {
 
     let id = server.id().to_string();
     let ours = |target: &str| target.starts_with("undying::") && target.matches("::").count() == 1;
-    let told = collector.told().into_iter().filter(|told| ours(&told.target) && told.fields.contains_key("server.id"));
+    let told = collector
+        .told()
+        .into_iter()
+        .filter(|told| ours(&told.target) && told.fields.contains_key("server.id"));
     let mut told: Vec<_> = told.map(|told| (told.target, told.level, told.fields)).collect();
     // How long it took is not known beforehand, but that it was measured.
     let took = told[3].2.remove("undying.restart.duration").expect("a duration");
@@ -51,41 +54,58 @@ async fn each_thing_that_happens_is_one_event_with_documented_fields() {
         (
             "undying::state_changed",
             Level::DEBUG,
-            with(&id, "te1", "the state changed", [
-                ("code.function.name", &function_of_cast),
-                ("undying.callback", "handle_cast"),
-                ("undying.incarnation", "1"),
-                ("undying.version", "1"),
-                ("undying.lagged", "0"),
-            ]),
+            with(
+                &id,
+                "te1",
+                "the state changed",
+                [
+                    ("code.function.name", &function_of_cast),
+                    ("undying.callback", "handle_cast"),
+                    ("undying.incarnation", "1"),
+                    ("undying.version", "1"),
+                    ("undying.lagged", "0"),
+                ],
+            ),
         ),
         (
             "undying::crashed",
             Level::ERROR,
-            with(&id, "te1", "the server crashed", [
-                ("code.function.name", &function),
-                ("error.type", "panic"),
-                ("exception.type", "panic"),
-                ("exception.message", "opaque payload"),
-                ("undying.callback", "handle_call"),
-                ("undying.incarnation", "1"),
-                ("undying.version", "1"),
-                ("undying.abandoned", "false"),
-                ("undying.lagged", "0"),
-            ]),
+            with(
+                &id,
+                "te1",
+                "the server crashed",
+                [
+                    ("code.function.name", &function),
+                    ("error.type", "panic"),
+                    ("exception.type", "panic"),
+                    ("exception.message", "opaque payload"),
+                    ("undying.callback", "handle_call"),
+                    ("undying.incarnation", "1"),
+                    ("undying.version", "1"),
+                    ("undying.abandoned", "false"),
+                    ("undying.lagged", "0"),
+                ],
+            ),
         ),
         (
             "undying::restarted",
             Level::INFO,
-            with(&id, "te1", "the server serves again", [("undying.incarnation", "2"), ("undying.lagged", "0")]),
+            with(
+                &id,
+                "te1",
+                "the server serves again",
+                [("undying.incarnation", "2"), ("undying.lagged", "0")],
+            ),
         ),
         (
             "undying::terminated",
             Level::INFO,
-            with(&id, "te1", "the server is over", [
-                ("undying.exit.reason", "normal"),
-                ("undying.exit.description", "normal"),
-            ]),
+            with(
+                &id,
+                "te1",
+                "the server is over",
+                [("undying.exit.reason", "normal"), ("undying.exit.description", "normal")],
+            ),
         ),
     ];
     let expected: Vec<_> =
@@ -117,7 +137,8 @@ async fn kinds_of_crashes_and_ends_are_told_apart() {
     let killed = spec().start().await.expect("it starts");
     killed.kill();
     soon(killed.stopped()).await;
-    let hopeless = spec().max_restarts(0, std::time::Duration::from_secs(1)).start().await.expect("it starts");
+    let hopeless =
+        spec().max_restarts(0, std::time::Duration::from_secs(1)).start().await.expect("it starts");
     crash(&hopeless).await;
     soon(hopeless.stopped()).await;
     let given_up = spec().start().await.expect("it starts");
@@ -133,12 +154,15 @@ async fn kinds_of_crashes_and_ends_are_told_apart() {
     let end = |level, reason: &str, error: &str, exception: &str| {
         (level, reason.to_owned(), error.to_owned(), exception.to_owned())
     };
-    assert_eq!(ends, [
-        end(Level::INFO, "shutdown", "", ""),
-        end(Level::WARN, "killed", "killed", ""),
-        end(Level::ERROR, "restart_limit", "restart_limit", "panic"),
-        end(Level::ERROR, "crashed", "crashed", "error"),
-    ]);
+    assert_eq!(
+        ends,
+        [
+            end(Level::INFO, "shutdown", "", ""),
+            end(Level::WARN, "killed", "killed", ""),
+            end(Level::ERROR, "restart_limit", "restart_limit", "panic"),
+            end(Level::ERROR, "crashed", "crashed", "error"),
+        ]
+    );
 }
 
 /// TE3: a listener that nobody listens to at its level makes nothing of an event, not even of the values it is to show.
@@ -175,7 +199,8 @@ async fn a_listener_that_is_behind_tells_by_how_much() {
     many.collect::<Result<Vec<_>, _>>().expect("there is room");
     stop(&server).await;
     let changes = collector.of("undying::state_changed");
-    let lagged: usize = changes.iter().map(|change| change["undying.lagged"].parse::<usize>().expect("a number")).sum();
+    let lagged: usize =
+        changes.iter().map(|change| change["undying.lagged"].parse::<usize>().expect("a number")).sum();
     assert!(lagged > 0, "it was never behind");
     assert_eq!(changes.len() + lagged, 20);
 }

@@ -87,7 +87,9 @@ async fn values_go_by_the_type_of_the_state() {
     let tree = Supervisor::builder()
         .listener(listener)
         .child(ServerSpec::new(Script::new(), 7_u64).name_in(&undying::Registry::new(), "number"))
-        .child(ServerSpec::new(Script::new(), String::from(SECRET)).name_in(&undying::Registry::new(), "text"))
+        .child(
+            ServerSpec::new(Script::new(), String::from(SECRET)).name_in(&undying::Registry::new(), "text"),
+        )
         .child(ServerSpec::new(Script::new(), account(SECRET)).name_in(&undying::Registry::new(), "account"));
     let tree = tree.start().await.expect("it starts");
     soon(tree.stop()).await.expect("it stops");
@@ -99,11 +101,10 @@ async fn values_go_by_the_type_of_the_state() {
     let shown_as = |name: &str, state: Option<&str>| (name.to_owned(), state.map(str::to_owned));
     let mut sorted = shown;
     sorted.sort();
-    assert_eq!(sorted, [
-        shown_as("account", None),
-        shown_as("number", Some("7")),
-        shown_as("text", Some("7 letters")),
-    ]);
+    assert_eq!(
+        sorted,
+        [shown_as("account", None), shown_as("number", Some("7")), shown_as("text", Some("7 letters")),]
+    );
     assert_eq!(mentions(&collector, SECRET), 0);
 }
 

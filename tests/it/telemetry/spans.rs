@@ -5,7 +5,9 @@ use undying::{Callback, Next, ServerRef, ServerSpec};
 
 use super::collector::{Collector, Spanned, fields};
 use crate::{
-    crash::script::{Job, Script, asked, boom, crash, inc, job, look, serves, slow, soon, stop, tell, wait_at},
+    crash::script::{
+        Job, Script, asked, boom, crash, inc, job, look, serves, slow, soon, stop, tell, wait_at,
+    },
     support::{Gate, quiet},
 };
 
@@ -13,11 +15,7 @@ use crate::{
 fn span(server: &ServerRef<Script<u64>>, callback: Callback, incarnation: u64) -> Spanned {
     let (id, callback, incarnation) =
         (server.id().to_string(), callback.to_string(), incarnation.to_string());
-    let mut fields = fields([
-        ("server.id", &id),
-        ("callback", &callback),
-        ("incarnation", &incarnation),
-    ]);
+    let mut fields = fields([("server.id", &id), ("callback", &callback), ("incarnation", &incarnation)]);
     fields.extend(server.name().map(|name| ("server.name".to_owned(), name.to_owned())));
     Spanned { target: "undying::callback".into(), name: "callback", fields }
 }

@@ -49,7 +49,8 @@ async fn a_listener_of_a_registry_tells_of_what_is_named_there() {
     let (collector, _guard) = Collector::listen(Level::TRACE);
     let names = Registry::new();
     names.listener(TracingListener::default());
-    let named = ServerSpec::new(Script::new(), 0_u64).name_in(&names, "named").start().await.expect("it starts");
+    let named =
+        ServerSpec::new(Script::new(), 0_u64).name_in(&names, "named").start().await.expect("it starts");
     let nameless = ServerSpec::new(Script::new(), 0_u64).start().await.expect("it starts");
     let children = DynamicSupervisor::builder().listener(TracingListener::default()).start().await;
     let children = children.expect("it starts");
@@ -58,7 +59,8 @@ async fn a_listener_of_a_registry_tells_of_what_is_named_there() {
     soon(nameless.stop()).await.expect("a server");
     soon(children.stop()).await.expect("it stops");
     for target in ["undying::started", "undying::terminated"] {
-        let told: BTreeSet<_> = collector.of(target).into_iter().map(|fields| fields["server.id"].clone()).collect();
+        let told: BTreeSet<_> =
+            collector.of(target).into_iter().map(|fields| fields["server.id"].clone()).collect();
         assert_eq!(told, BTreeSet::from([named.id().to_string(), child.id().to_string()]), "{target}");
     }
 }
