@@ -118,16 +118,14 @@ impl<S: GenServer> Logical<S> {
         if let Some(registration) = &registration {
             registration.points_to(self);
         }
-        if gone {
+        if gone && !first {
+            // Before the first life it is open, unless somebody has ended the server already, as its owner does: that is heard.
             self.mailbox.reopen();
         }
         let stale = self.cell.look_at(|record, epoch| {
-            let first = !mem::replace(&mut record.life.begun, true);
+            record.life.begun = true;
             // Whoever has ended it while it waits is heard.
             let again = gone || record.life.waiting && !self.is_to_end(record);
-            if first && !record.life.kill {
-                (record.life.then, record.life.kill_at) = (None, None);
-            }
             (again && !first).then(|| self.renew(record, epoch))
         });
         if gone {
@@ -237,3 +235,6 @@ impl<S: GenServer> Stale<S> {
         nudge.ring();
     }
 }
+
+#[cfg(test)]
+mod tests;

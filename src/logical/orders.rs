@@ -49,6 +49,9 @@ impl<S: GenServer> Logical<S> {
     /// As [`kill`](Self::kill). What comes `then` is the parent's to say.
     pub(super) fn kill_and(&self, then: Option<Then>) {
         let (left, closed) = self.cell.end(|record, ended| {
+            if is_too_early(record, then) {
+                return (None, None);
+            }
             note(record, then);
             if record.life.is_past() {
                 return (None, None);
@@ -100,6 +103,9 @@ impl<S: GenServer> Logical<S> {
             Shutdown::Infinity => None,
         };
         let closed = self.cell.look(|record| {
+            if is_too_early(record, then) {
+                return None;
+            }
             note(record, then);
             if then.is_some() && record.life.is_past() {
                 return None;
@@ -134,6 +140,11 @@ impl<S: GenServer> Logical<S> {
         record.life.suspended = false;
         self.mailbox.close(reason)
     }
+}
+
+/// Whether it is the parent's order to a child that it has not begun yet, and may begin some time.
+fn is_too_early<S: GenServer>(record: &Record<S>, then: Option<Then>) -> bool {
+    then.is_some() && !record.life.begun
 }
 
 /// Notes what the parent wants to come after this life; that nothing comes is final.

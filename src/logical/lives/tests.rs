@@ -1,0 +1,57 @@
+//! What is ordered before the first life has begun: moments that nobody outside can choose.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    gen_server::Never,
+    server_ref::ServerRef,
+    spec::{ServerSpec, Shutdown},
+    tree::Child,
+};
+
+#[derive(Clone)]
+struct Idle;
+
+impl GenServer for Idle {
+    type State = ();
+    type Call = Never;
+    type Cast = Never;
+    type Info = Never;
+    type Continue = Never;
+}
+
+async fn end_of(shutdown: Shutdown, order: impl FnOnce(&Logical<Idle>)) -> Result<ExitReason, StartError> {
+    let spec = ServerSpec::new(Idle, ()).shutdown(shutdown);
+    let logical = spec.plant(true).expect("nothing is wrong with it");
+    order(&logical);
+    Logical::begin(&logical, &Handle::current()).expect("it has no name");
+    logical.served().await?;
+    let server = ServerRef::new(logical);
+    Ok(tokio::time::timeout(Duration::from_secs(60), server.stopped()).await.expect("it ends").reason)
+}
+
+/// LM5: an owner that ends before its server has begun ends it all the same.
+#[tokio::test(start_paused = true)]
+async fn an_order_to_end_that_comes_before_the_first_life_is_heard() {
+    for shutdown in [Shutdown::Timeout(Duration::from_secs(5)), Shutdown::Infinity] {
+        let end = end_of(shutdown, |logical| logical.shut_down(ExitReason::Killed)).await;
+        assert!(matches!(end, Ok(ExitReason::Killed)), "{end:?}");
+    }
+    let end = end_of(Shutdown::BrutalKill, |logical| logical.shut_down(ExitReason::Killed)).await;
+    assert!(matches!(end, Err(StartError::Init(_))), "{end:?}");
+}
+
+/// A supervisor that ends before it has begun a child may begin it in another life of its own.
+#[tokio::test(start_paused = true)]
+async fn what_a_parent_says_to_a_child_before_its_first_life_is_of_no_later_one() {
+    for order in [Child::shut_down, Child::kill] as [fn(&Logical<Idle>, Then); 2] {
+        let logical = ServerSpec::new(Idle, ()).plant(true).expect("nothing is wrong with it");
+        order(&logical, Then::Nothing);
+        Logical::begin(&logical, &Handle::current()).expect("it has no name");
+        assert!(logical.served().await.is_ok());
+        let server = ServerRef::new(logical);
+        assert!(server.is_alive());
+        server.stop().await.expect("nobody else has stopped it");
+    }
+}
