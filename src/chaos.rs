@@ -1,5 +1,8 @@
 //! Faults on purpose, for the tests of services that are built on this crate (feature `chaos`).
 
+pub mod history;
+mod monkey;
+
 use std::{fmt, time::Duration};
 
 use crate::{
@@ -13,6 +16,8 @@ use crate::{
     server_ref::ServerRef,
     tree::{DynamicSupervisorRef, SupervisorRef},
 };
+
+pub use self::monkey::{Monkey, MonkeyReport, Strike};
 
 /// The faults that can be done to one server: see [`ServerRef::chaos`].
 #[must_use = "it does nothing by itself"]
