@@ -41,7 +41,7 @@ impl GenServer for Shop {
         mut asked: StateMut<'_, Self>,
         _cx: &mut Context<Self>,
     ) -> Outcome<Self> {
-        let pieces = pieces.checked_sub(1).ok_or(undying::Crash::msg("nothing to quote"))?;
+        let pieces = pieces.checked_sub(1).ok_or_else(|| undying::Crash::msg("nothing to quote"))?;
         *asked += 1;
         reply.send((pieces + 1) * 7);
         Ok(Next::Wait)

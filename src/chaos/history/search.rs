@@ -42,6 +42,9 @@ pub(super) enum Verdict {
     GivenUp,
 }
 
+/// When, and the place in the history.
+type Invocations = Vec<(u64, usize)>;
+
 type Answered<'a, M> = (u64, &'a <M as Model>::Op, &'a <M as Model>::Ret, u64);
 
 pub(super) struct Search<'a, M: Model> {
@@ -49,7 +52,7 @@ pub(super) struct Search<'a, M: Model> {
     /// Invoked when, what, answered what, returned when: in the order of invocation.
     answered: Vec<Answered<'a, M>>,
     /// The unknown ones, each kind by itself: what, and when and where each of them was invoked.
-    unknown: Vec<(&'a M::Op, Vec<(u64, usize)>)>,
+    unknown: Vec<(&'a M::Op, Invocations)>,
 }
 
 /// A configuration but for the unknown operations: the answered ones that have taken effect and the state.
