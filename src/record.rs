@@ -5,6 +5,7 @@
 //! messages taken but not handled, the events to tell, the phase of the life.
 
 mod deferred;
+mod envelope;
 mod life;
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use tokio::{
 
 pub(crate) use self::{
     deferred::{Deferred, fail_all},
+    envelope::Envelope,
     life::{Counters, Life, Phase, Then},
 };
 use crate::{
@@ -27,7 +29,6 @@ use crate::{
     feed::{Ear, Event, Feed, Nudge},
     gen_server::GenServer,
     job::{After, Job},
-    notice::Notice,
     preserve::{Kept, Snapshot},
     registry::Registration,
     reply::Claim,
@@ -39,17 +40,6 @@ use crate::{
     tasks::Tasks,
     timers::Rung,
 };
-
-/// A message of a user, and who waits for its answer.
-pub(crate) enum Envelope<S: GenServer> {
-    Call(S::Call, Claim),
-    Cast(S::Cast),
-    Info(S::Info),
-    /// An `Info` that is yet to be made.
-    Notice(Box<Notice<S::Info>>),
-    /// A message of the server to itself, where messages of others may have to give way.
-    Own(Box<Self>),
-}
 
 pub(crate) struct Record<S: GenServer> {
     pub(crate) kept: Kept<S>,
@@ -424,34 +414,3 @@ impl<S: GenServer> Record<S> {
 /// There is no other state to go back to.
 #[derive(Debug)]
 pub(crate) struct NoFallback;
-
-impl<S: GenServer> Envelope<S> {
-    pub(crate) fn into_cast(self) -> S::Cast {
-        match self {
-            Self::Cast(cast) => cast,
-            Self::Own(own) => own.into_cast(),
-            Self::Call(..) | Self::Info(_) | Self::Notice(_) => {
-                unreachable!("what comes back is what was sent")
-            }
-        }
-    }
-
-    pub(crate) fn into_info(self) -> S::Info {
-        match self {
-            Self::Info(info) => info,
-            Self::Own(own) => own.into_info(),
-            Self::Call(..) | Self::Cast(_) | Self::Notice(_) => {
-                unreachable!("what comes back is what was sent")
-            }
-        }
-    }
-
-    /// Whether it is others' mail: such as may give way to newer mail.
-    pub(crate) fn is_mail(&self) -> bool {
-        match self {
-            Self::Call(..) | Self::Cast(_) | Self::Info(_) => true,
-            Self::Notice(notice) => notice.is_mail(),
-            Self::Own(_) => false,
-        }
-    }
-}

@@ -1,5 +1,6 @@
 //! How a server is described and started.
 
+mod listening;
 mod options;
 
 use std::{fmt, panic::Location, sync::Arc, time::Duration};
@@ -13,8 +14,7 @@ use crate::{
     exit::{Callback, CrashReport, Place},
     feed::Ear,
     gen_server::GenServer,
-    listener::{Listener, Overflow},
-    logical::{CAPACITY, Logical},
+    logical::Logical,
     monitor::{Down, Monitor},
     name::ServerId,
     peer::{self, Peer},
@@ -111,31 +111,6 @@ impl<S: GenServer> ServerSpec<S> {
     /// to the name of its type, as in Elixir; under a [`DynamicSupervisor`](crate::DynamicSupervisor) to its number.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
-        self
-    }
-
-    /// Adds a listener, with a queue of 4,096 events and [`Overflow::Coalesce`]. Defaults to none; any number may be added.
-    pub fn listener(self, listener: impl Listener<S>) -> Self {
-        self.listener_with(listener, CAPACITY, Overflow::Coalesce)
-    }
-
-    /// Adds a listener with a queue of `capacity` events, and says what becomes of those for which it has no room. A `capacity`
-    /// of 0 is refused at [`start`](Self::start).
-    pub fn listener_with(mut self, listener: impl Listener<S>, capacity: usize, overflow: Overflow) -> Self {
-        self.listeners.push(Ear::new(Arc::new(listener), capacity, overflow));
-        self
-    }
-
-    /// What counts as a change for those who listen or [watch](ServerRef::watch): `changed` gets the state that they were told
-    /// last and the one that was committed. Defaults to any commit of a callback that took `&mut` to the state. With
-    /// `.changed_when(PartialEq::ne)` a callback that wrote what was there before is not told.
-    ///
-    /// It runs where the listener or watcher does, not in the worker. If it panics, that counts as a change.
-    pub fn changed_when(
-        mut self,
-        changed: impl Fn(&Snapshot<S>, &Snapshot<S>) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.hooks.changed = Some(Box::new(changed));
         self
     }
 
@@ -362,7 +337,8 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// Refuses what makes no sense.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        check(&self.options, &self.listeners)
+        self.options.check()?;
+        listening::check(&self.listeners)
     }
 
     pub(crate) fn child_id(&self) -> Option<String> {
@@ -387,7 +363,8 @@ impl<S: GenServer> ServerSpec<S> {
     /// Makes the logical server, with everything it needs to be started; and to be started again, if it is to be `retained`.
     pub(crate) fn plant(self, retained: bool) -> Result<Arc<Logical<S>>, StartError> {
         let Self { factory, mut state, name, listeners, options, hooks, owner: _, id: _ } = self;
-        check(&options, &listeners)?;
+        options.check()?;
+        listening::check(&listeners)?;
         let kept = catch(|| Kept::<S>::first(&mut state)).map_err(|payload| {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
             StartError::Init(CrashReport::of_panic(payload.as_any(), place))
@@ -416,16 +393,6 @@ impl<S: GenServer> fmt::Debug for ServerSpec<S> {
             .field("options", options)
             .finish_non_exhaustive()
     }
-}
-
-fn check<S: GenServer>(options: &Options, listeners: &[Ear<S>]) -> Result<(), StartError> {
-    options.check()?;
-    if listeners.iter().any(|ear| ear.capacity() == 0) {
-        return Err(StartError::Config(
-            "a listener has a queue of 0 events: it could never be told any".into(),
-        ));
-    }
-    Ok(())
 }
 
 /// Kills a server whose starter is gone before it served.

@@ -143,6 +143,7 @@ impl<S: GenServer> Ear<S> {
         nudge.wake(self.keeper.take());
     }
 
+    #[cfg(feature = "chaos")]
     pub(super) fn stall(&mut self, nudge: &mut Nudge<S>, pause: Duration) {
         self.stall = Some(pause);
         self.wake(nudge);
