@@ -18,8 +18,9 @@ impl<S: GenServer> ServerSpec<S> {
         self.listener_with(listener, CAPACITY, Overflow::Coalesce)
     }
 
-    /// Adds a listener with a queue of `capacity` events, and says what becomes of those for which it has no room. A `capacity`
-    /// of 0 is refused at [`start`](Self::start).
+    /// Adds a listener with a queue of `capacity` events, and says what becomes of those for which it has no room. A change that
+    /// is queued holds the state it tells of, so where states are large the capacity should be small. 0 is refused at
+    /// [`start`](Self::start).
     pub fn listener_with(mut self, listener: impl Listener<S>, capacity: usize, overflow: Overflow) -> Self {
         self.listeners.push(Ear::new(Arc::new(listener), capacity, overflow));
         self
