@@ -15,6 +15,7 @@
 //! | [`sys`] | to look into a server, and to change it while it runs | `:sys` |
 //! | [`requests`] | several calls at once, addresses by message | `:gen_server.reqids_*`, `GenServer.multi_call` |
 //! | [`redelivery`] | to run a message again whose callback crashed | none |
+//! | [`telemetry`] | listeners, logs, traces, metrics, and what they cost | `:telemetry` |
 //! | [`commit_policies`] | to keep a large state less often than after each callback | none |
 //!
 //! One rule holds for all of it. What a callback asks of its [`Context`] is done with its commit: *crashed ⇒ not
@@ -62,3 +63,14 @@ pub mod redelivery {}
 
 #[doc = include_str!("docs/commit_policies.md")]
 pub mod commit_policies {}
+
+#[doc = include_str!("docs/telemetry.md")]
+///
+/// # The events of `TracingListener`
+///
+#[doc = include_str!("docs/telemetry/events.md")]
+///
+/// # The metrics of `MetricsListener`
+///
+#[doc = include_str!("docs/telemetry/metrics.md")]
+pub mod telemetry {}

@@ -25,20 +25,7 @@ const OTHER: &str = "_OTHER";
 /// Counts and measures what servers do by the facade of the crate [`metrics`](::metrics), for whatever recorder the program has:
 /// Prometheus, StatsD, OpenTelemetry.
 ///
-/// | metric | kind | labels | what it is |
-/// | --- | --- | --- | --- |
-/// | `undying.callbacks` | counter | `server`, `callback` | callbacks that ran, crashed ones included: `handle_call` are the calls, `handle_cast` the casts, `handle_info` all other messages |
-/// | `undying.callback.duration` | histogram, seconds | `server`, `callback` | how long they took, with their awaits |
-/// | `undying.commits` | counter | `server` | changes of the state that callbacks and system requests have committed |
-/// | `undying.snapshot.duration` | histogram, seconds | `server` | how long it took to take the snapshot for a commit of a callback |
-/// | `undying.mailbox.length` | gauge | `server` | messages that are queued, as of the last callback |
-/// | `undying.crashes` | counter | `server`, `callback`, `kind` | abnormal ends of incarnations; `kind` is `panic`, `error` or `kill` |
-/// | `undying.zombies` | counter | `server` | workers that could not be stopped and were left behind |
-/// | `undying.restarts` | counter | `server` | incarnations that began to serve after another |
-/// | `undying.restart.duration` | histogram, seconds | `server` | the time from the end of an incarnation until the next one serves |
-/// | `undying.servers` | gauge | `server` | servers that are alive |
-/// | `undying.exits` | counter | `server`, `reason` | ends of servers; `reason` is `normal`, `shutdown`, `killed`, `crashed` or `restart_limit` |
-/// | `undying.listener.lagged` | counter | `server`, `event` | events that were not told because this listener was behind; `event` is `state_changed`, `crashed` or `restarted` |
+#[doc = include_str!("../docs/telemetry/metrics.md")]
 ///
 /// **The label `server`** is the name of a server, or its type where it has none: servers without a name are counted together by
 /// type, and their gauges add up. It is never the id, so restarts make no new series. Where names are many (one for each user, say),

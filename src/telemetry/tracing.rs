@@ -16,34 +16,7 @@ use crate::{
 /// Says what happens to a server by the crate `tracing`: one event with its data in fields for each start, change of the state,
 /// crash, restart and end.
 ///
-/// | target | level | told when |
-/// | --- | --- | --- |
-/// | `undying::started` | INFO | `init` is done |
-/// | `undying::state_changed` | DEBUG | a change of the state is committed |
-/// | `undying::crashed` | ERROR | an incarnation came to an abnormal end |
-/// | `undying::restarted` | INFO | the next incarnation serves |
-/// | `undying::terminated` | INFO, or WARN if it was killed, or ERROR if it crashed | the server is over |
-///
-/// Fields have the names of OpenTelemetry's semantic conventions where it has one for the thing.
-///
-/// | field | what it is | in |
-/// | --- | --- | --- |
-/// | `server.id` | its [`ServerId`](crate::ServerId) | all |
-/// | `server.name` | its name, if it has one | all |
-/// | `server.type` | the type that implements [`GenServer`](crate::GenServer) | all |
-/// | `code.function.name` (OpenTelemetry) | the method, `type::method` | changes and crashes in one |
-/// | `error.type` (OpenTelemetry) | `panic`, `error`, `kill`; of an end `killed`, `crashed`, `restart_limit` | crashes, abnormal ends |
-/// | `exception.type` (OpenTelemetry) | `panic`, `error`, `kill` | crashes, ends by one |
-/// | `exception.message` (OpenTelemetry) | [`CrashReport::message`] | crashes, ends by one |
-/// | `undying.callback` | `init`, `handle_call` …, `idle`, `system`, `task` | changes, crashes, ends by a crash |
-/// | `undying.incarnation` | the incarnation that committed, crashed, serves | all but starts and orderly ends |
-/// | `undying.version` | the version of the state that is kept | changes, crashes, ends by a crash |
-/// | `undying.abandoned` | the worker is left behind as a zombie | crashes |
-/// | `undying.lagged` | how many events of the kind before this one are not told | changes, crashes, restarts |
-/// | `undying.restart.duration` | seconds from the end of the last incarnation until this one serves | restarts |
-/// | `undying.exit.reason` | `normal`, `shutdown`, `killed`, `crashed`, `restart_limit` | ends |
-/// | `undying.exit.description` | the [`ExitReason`] in words | ends |
-/// | `undying.state`, `undying.old_state` | what [`values`](Self::values) makes of it | all but restarts; changes |
+#[doc = include_str!("../docs/telemetry/events.md")]
 ///
 /// **No state is ever told** unless [`values`](Self::values) says how to write it, nor is any message. What a panic or an error
 /// says of itself is told: a panic message that quotes the state is in `exception.message`.
