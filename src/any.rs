@@ -132,6 +132,12 @@ impl AnyServerRef {
         self.server.inflict(fault);
     }
 
+    /// What there is to see of it.
+    #[cfg(feature = "observer")]
+    pub(crate) fn view(&self) -> crate::tree::TreeNode {
+        self.server.view()
+    }
+
     /// The handle by its type, if that is `S`.
     pub fn downcast<S: GenServer>(&self) -> Option<ServerRef<S>> {
         let logical = self.server.clone().into_any().downcast::<Logical<S>>().ok()?;

@@ -137,6 +137,8 @@ mod mailbox;
 mod monitor;
 mod name;
 mod notice;
+#[cfg(feature = "observer")]
+pub mod observer;
 mod peer;
 mod pending;
 mod plan;
