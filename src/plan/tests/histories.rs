@@ -244,7 +244,7 @@ proptest! {
             match step {
                 Start(place) => starts.push(place),
                 Stop(place) | Dismiss(place) => {
-                    prop_assert!(starts.is_empty(), "a stop after a start");
+                    prop_assert_eq!(starts.len(), 0, "a stop after a start");
                     prop_assert_eq!(step == Dismiss(place), members[place].restart == Temporary);
                     stops.insert(0, place);
                 }
