@@ -12,11 +12,15 @@ mod continues;
 mod crash;
 mod deadlock;
 mod effects;
+#[cfg(feature = "chaos")]
+mod history;
 mod intensity;
 mod keeper;
 mod links;
 mod listener;
 mod mailbox;
+#[cfg(feature = "chaos")]
+mod monkey;
 mod redelivery;
 mod registry;
 mod regressions;
