@@ -180,10 +180,12 @@ async fn soak() -> Result<(), Box<dyn Error>> {
     let operations = calm.map_err(|_| "no progress, although all is calm")??;
     let acknowledged: u64 = books.iter().map(|book| book.acknowledged.load(Relaxed)).sum();
     let total: u64 = books.iter().map(|book| book.total).sum();
-    println!("    calm: {operations} more operations, all answered\n\n{report}");
-    println!(
-        "{acknowledged} updates were acknowledged, {total} are there, 0 are lost; every answer is explained"
-    );
+    let lost: u64 = books.iter().map(|book| book.lost()).sum();
+    println!("    calm {operations:>10}     answered\n\n{report}");
+    println!("{acknowledged} updates acknowledged, {total} there, {lost} lost; every answer is explained");
+    if lost > 0 {
+        return Err(format!("{lost} acknowledged updates are lost; the seed was {seed}").into());
+    }
     town.stop().await?;
     Ok(())
 }

@@ -17,6 +17,7 @@
 //! | [`redelivery`] | to run a message again whose callback crashed | none |
 //! | [`telemetry`] | listeners, logs, traces, metrics, and what they cost | `:telemetry` |
 //! | [`commit_policies`] | to keep a large state less often than after each callback | none |
+//! | [`chaos`] | faults on purpose, and whether every answer was right: tests of one's own service | none |
 //!
 //! One rule holds for all of it. What a callback asks of its [`Context`] is done with its commit: *crashed ⇒ not
 //! applied* holds for timers, tasks, monitors and links as it does for the state.
@@ -74,3 +75,10 @@ pub mod commit_policies {}
 ///
 #[doc = include_str!("docs/telemetry/metrics.md")]
 pub mod telemetry {}
+
+#[cfg_attr(feature = "chaos", doc = include_str!("docs/chaos.md"))]
+#[cfg_attr(
+    not(feature = "chaos"),
+    doc = "How to test one's own service by faults on purpose: a page of the feature `chaos`."
+)]
+pub mod chaos {}
