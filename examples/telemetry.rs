@@ -13,7 +13,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 use undying::{
-    CallError, Context, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut,
+    CallError, Context, Crash, GenServer, Never, Next, Outcome, Reply, ServerSpec, StateMut,
     telemetry::TracingListener,
 };
 
@@ -50,7 +50,7 @@ impl GenServer for Wallet {
         tracing::info!(amount, "asked to pay");
         assert!(pin == account.pin, "wrong PIN");
         account.balance =
-            account.balance.checked_sub(amount).ok_or(undying::Crash::msg("not enough money"))?;
+            account.balance.checked_sub(amount).ok_or_else(|| Crash::msg("not enough money"))?;
         reply.send(account.balance);
         Ok(Next::Wait)
     }

@@ -65,8 +65,9 @@ async fn values_are_told_as_the_user_has_them_written() {
         collector.of(target).into_iter().map(|mut fields| fields.remove("undying.state")).collect()
     };
     let (first, second) = (Some("ada with 7 letters".to_owned()), Some("ada with 13 letters".to_owned()));
-    assert_eq!(state("undying::started"), [first.clone()]);
-    assert_eq!(state("undying::state_changed"), [second.clone()]);
+    let only = std::slice::from_ref;
+    assert_eq!(state("undying::started"), only(&first));
+    assert_eq!(state("undying::state_changed"), only(&second));
     assert_eq!(collector.of("undying::state_changed")[0].get("undying.old_state"), first.as_ref());
     assert_eq!(state("undying::crashed"), [second.clone(), second.clone()]);
     assert_eq!(state("undying::restarted"), [None, None], "a restart changes nothing");

@@ -22,11 +22,13 @@ use crate::{
     support::quiet,
 };
 
+type Description = (MetricKind, Option<Unit>, String);
+
 /// Counts how often it is asked for what.
 #[derive(Default)]
 struct Asked {
     handles: AtomicUsize,
-    described: Mutex<BTreeMap<String, (MetricKind, Option<Unit>, String)>>,
+    described: Mutex<BTreeMap<String, Description>>,
     descriptions: AtomicUsize,
 }
 
