@@ -4,7 +4,11 @@ mod catalogue;
 mod instruments;
 mod tally;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt, ptr,
+    sync::{Arc, Weak},
+};
 
 use ::metrics::Recorder;
 use parking_lot::Mutex;
@@ -77,9 +81,10 @@ struct Config {
 struct Shared {
     config: Config,
     /// The instruments by the label `server`. As a recorder keeps its series, so are they kept.
-    labels: Mutex<HashMap<Arc<str>, Arc<Instruments>>>,
+    /// A label that is admitted has its place before it has its instruments.
+    labels: Mutex<HashMap<Arc<str>, Option<Arc<Instruments>>>>,
     /// The servers that are there.
-    servers: Mutex<HashMap<ServerId, std::sync::Weak<Tally>>>,
+    servers: Mutex<HashMap<ServerId, Weak<Tally>>>,
 }
 
 impl MetricsListener {
@@ -141,19 +146,19 @@ impl Shared {
     /// Begins to count for a server. The recorder is the user's and is asked outside every lock (K8).
     fn admit(self: &Arc<Self>, server: &AnyServerRef) -> Arc<Tally> {
         let mut label = self.label_of(server);
-        let mut first = false;
-        let known = {
-            let labels = self.labels.lock();
+        let (known, first) = {
+            let mut labels = self.labels.lock();
             if !labels.contains_key(&label) && labels.len() >= self.config.max_labels {
                 label = OTHER.into();
             }
-            first |= labels.is_empty();
-            labels.get(&label).cloned()
+            let first = labels.is_empty();
+            (labels.entry(label.clone()).or_default().clone(), first)
         };
         let instruments = known.unwrap_or_else(|| {
             let made = Arc::new(Instruments::new(self.config.recorder.clone(), label.clone(), first));
             // Another server of that label may have been faster; of the same recorder both are the same.
-            self.labels.lock().entry(label).or_insert(made).clone()
+            let mut labels = self.labels.lock();
+            labels.entry(label).or_default().get_or_insert_with(|| made.clone()).clone()
         });
         let tally = Arc::new(Tally::new(instruments, server.id(), self));
         self.servers.lock().insert(server.id(), Arc::downgrade(&tally));
@@ -177,7 +182,7 @@ impl Shared {
     /// A server is not there any more.
     fn forget(&self, tally: &Tally) {
         let mut servers = self.servers.lock();
-        let its_own = |known: &std::sync::Weak<Tally>| std::ptr::eq(known.as_ptr(), tally);
+        let its_own = |known: &Weak<Tally>| ptr::eq(known.as_ptr(), tally);
         if servers.get(&tally.server()).is_some_and(its_own) {
             servers.remove(&tally.server());
         }

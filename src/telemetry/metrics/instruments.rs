@@ -171,10 +171,10 @@ impl<K: Copy + PartialEq> Family<K> {
         found.unwrap_or_else(|| {
             let made = counter(key);
             let mut all = self.0.lock();
-            known(&all).unwrap_or_else(|| {
+            if known(&all).is_none() {
                 all.push((key, made.clone()));
-                made
-            })
+            }
+            made
         })
     }
 }

@@ -1,6 +1,17 @@
 //! Names that would be more than names, and subscribers that panic.
 
-use tracing::{Event, Id, Level, Metadata, Subscriber, span, subscriber::set_default};
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::runtime::Builder;
+use tracing::{
+    Dispatch, Event, Id, Level, Metadata, Subscriber, dispatcher::set_default, span, subscriber::Interest,
+};
 use undying::{ExitReason, Registry, ServerSpec, telemetry::TracingListener};
 
 use super::collector::Collector;
@@ -40,34 +51,46 @@ async fn a_name_is_a_name_whatever_is_in_it() {
     }
 }
 
-/// Panics whenever it is told something that it is to break at.
-struct Broken {
-    breaks_at: fn(&Metadata<'_>, At) -> bool,
-}
-
+/// What a subscriber can be told, and may panic at.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
     Enabled,
     NewSpan,
+    Enter,
+    Exit,
+    Close,
     Event,
 }
 
+/// Panics whenever it is told something of the crate that it is to break at.
+struct Broken {
+    breaks_at: fn(Option<&Metadata<'_>>, At) -> bool,
+    broken: Arc<AtomicUsize>,
+}
+
 impl Broken {
-    fn at(&self, metadata: &Metadata<'_>, at: At) {
-        if metadata.target().starts_with("undying") && (self.breaks_at)(metadata, at) {
+    fn at(&self, metadata: Option<&Metadata<'_>>, at: At) {
+        let ours = metadata.is_none_or(|metadata| metadata.target().starts_with("undying"));
+        if ours && (self.breaks_at)(metadata, at) {
+            self.broken.fetch_add(1, Ordering::SeqCst);
             inject();
         }
     }
 }
 
 impl Subscriber for Broken {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // So that it is asked every time.
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.at(metadata, At::Enabled);
+        self.at(Some(metadata), At::Enabled);
         true
     }
 
     fn new_span(&self, span: &span::Attributes<'_>) -> Id {
-        self.at(span.metadata(), At::NewSpan);
+        self.at(Some(span.metadata()), At::NewSpan);
         Id::from_u64(1)
     }
 
@@ -76,18 +99,46 @@ impl Subscriber for Broken {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        self.at(event.metadata(), At::Event);
+        self.at(Some(event.metadata()), At::Event);
     }
 
-    fn enter(&self, _: &Id) {}
+    fn enter(&self, _: &Id) {
+        self.at(None, At::Enter);
+    }
 
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {
+        self.at(None, At::Exit);
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        self.at(None, At::Close);
+        true
+    }
 }
 
-/// What a server does for its callers while telemetry breaks.
-async fn serves_all_the_same(breaks_at: fn(&Metadata<'_>, At) -> bool) {
+/// Shows what a server does for its callers while telemetry breaks, on both runtime flavours.
+fn serves_all_the_same(breaks_at: fn(Option<&Metadata<'_>>, At) -> bool) {
     quiet();
-    let _guard = set_default(Broken { breaks_at });
+    for threads in [0, 2] {
+        let broken = Arc::new(AtomicUsize::new(0));
+        let subscriber = Dispatch::new(Broken { breaks_at, broken: broken.clone() });
+        let here = subscriber.clone();
+        let runtime = match threads {
+            0 => Builder::new_current_thread().enable_all().build(),
+            // Each thread of the runtime has it from its start to its end.
+            _ => Builder::new_multi_thread()
+                .worker_threads(threads)
+                .on_thread_start(move || mem::forget(set_default(&subscriber)))
+                .enable_all()
+                .build(),
+        };
+        let _guard = set_default(&here);
+        runtime.expect("a runtime").block_on(a_life());
+        assert!(broken.load(Ordering::SeqCst) > 0, "nothing broke");
+    }
+}
+
+async fn a_life() {
     let spec = ServerSpec::new(Script::new(), 0_u64).listener(TracingListener::default());
     let server = spec.start().await.expect("it starts");
     assert_eq!(ask(&server, add).await, 1);
@@ -104,23 +155,28 @@ async fn serves_all_the_same(breaks_at: fn(&Metadata<'_>, At) -> bool) {
 }
 
 /// TE18: a subscriber that panics at the events of the listener harms nobody.
-#[tokio::test]
-async fn a_subscriber_that_panics_at_the_listeners_events_harms_nobody() {
+#[test]
+fn a_subscriber_that_panics_at_the_listeners_events_harms_nobody() {
     fn of_a_listener(metadata: &Metadata<'_>) -> bool {
         let targets = ["started", "state_changed", "crashed", "restarted", "terminated"];
         targets.iter().any(|target| metadata.target().strip_prefix("undying::") == Some(target))
     }
-    serves_all_the_same(|metadata, at| at == At::Event && of_a_listener(metadata)).await;
+    serves_all_the_same(|metadata, at| at == At::Event && metadata.is_some_and(of_a_listener));
+    serves_all_the_same(|metadata, at| at == At::Enabled && metadata.is_some_and(of_a_listener));
 }
 
 /// TE19: one that panics at whatever the crate itself logs harms nobody, either.
-#[tokio::test]
-async fn a_subscriber_that_panics_at_the_logs_of_the_crate_harms_nobody() {
-    serves_all_the_same(|_, at| at == At::Event).await;
+#[test]
+fn a_subscriber_that_panics_at_the_logs_of_the_crate_harms_nobody() {
+    serves_all_the_same(|_, at| at == At::Event);
+    serves_all_the_same(|_, at| at == At::Enabled);
 }
 
-/// TE20: nor does one that panics at the spans of callbacks.
-#[tokio::test]
-async fn a_subscriber_that_panics_at_spans_harms_nobody() {
-    serves_all_the_same(|_, at| at == At::NewSpan).await;
+/// TE20: nor does one that panics at the spans of callbacks: when they are made, entered, left or closed.
+#[test]
+fn a_subscriber_that_panics_at_spans_harms_nobody() {
+    serves_all_the_same(|_, at| at == At::NewSpan);
+    serves_all_the_same(|_, at| at == At::Enter);
+    serves_all_the_same(|_, at| at == At::Exit);
+    serves_all_the_same(|_, at| at == At::Close);
 }

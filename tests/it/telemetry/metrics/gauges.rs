@@ -123,6 +123,19 @@ fn what_goes_with_its_runtime_is_not_counted_for_ever() {
     assert_eq!((meter.all("undying.servers"), meter.all("undying.mailbox.length")), (vec![], vec![]));
 }
 
+/// TE47: a listener keeps nothing of servers that are gone, however many there were.
+#[tokio::test]
+async fn nothing_is_kept_of_servers_that_are_gone() {
+    quiet();
+    let (_meter, listener) = Meter::new();
+    for _ in 0..50 {
+        let server = spec("a", &listener).start().await.expect("it starts");
+        crash(&server).await;
+        stop(&server).await;
+    }
+    until("all are gone", || format!("{listener:?}").contains("labels: 1, servers: 0")).await;
+}
+
 /// TE34: with its children the gauge of a dynamic supervisor comes and goes.
 #[tokio::test]
 async fn children_that_come_and_go_are_counted() {

@@ -8,7 +8,7 @@ use undying::{Registry, ServerRef, ServerSpec, Supervisor, telemetry::MetricsLis
 use super::{Meter, counts, spec};
 use crate::{
     crash::script::{Script, add, ask, crash, serves, soon, stop},
-    support::{inject, quiet},
+    support::{RACES, inject, quiet},
     telemetry::hostile::NAMES,
 };
 
@@ -64,6 +64,22 @@ both! {
             ("undying.commits{server=user-1}", 2),
             ("undying.commits{server=user-2}", 1),
         ]));
+    }
+
+    /// TE48: nor are there more where many servers start at once.
+    async fn there_are_only_so_many_labels_at_once() {
+        for _ in 0..RACES {
+            let (meter, listener) = Meter::new();
+            let listener = listener.max_labels(2);
+            let starts = (0..6).map(|n| tokio::spawn(spec(&format!("user-{n}"), &listener).start()));
+            for started in futures::future::join_all(starts).await {
+                let server = started.expect("no panic").expect("it starts");
+                one_call(server).await;
+            }
+            let commits = meter.all("undying.commits");
+            assert_eq!(commits.len(), 3, "{commits:?}");
+            assert_eq!(commits.iter().map(|(_, count)| count).sum::<u64>(), 6);
+        }
     }
 
     /// TE38: a label of the user's stands for many names; one that panics costs the label only.
