@@ -111,11 +111,15 @@ fn what_goes_with_its_runtime_is_not_counted_for_ever() {
     let gate = Gate::new();
     let server = runtime.block_on(async {
         let server = spec("a", &listener).start().await.expect("it starts");
-        tell(&server, wait_at(&gate)).await;
+        for _ in 0..2 {
+            tell(&server, wait_at(&gate)).await;
+        }
         gate.arrived().await;
         tell(&server, inc()).await;
         gate.open();
+        gate.arrived().await;
         until("it is alive", || meter.number("undying.servers{server=a}") == 1).await;
+        assert_eq!(meter.number("undying.mailbox.length{server=a}"), 2);
         server
     });
     runtime.shutdown_timeout(Duration::from_secs(20));
