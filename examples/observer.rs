@@ -8,8 +8,8 @@
 //! * what is not below a supervisor is shown as well, by itself or by its registry;
 //! * what the page shows can be had as JSON.
 //!
-//! Run it with `cargo run --example observer --features observer`, and open the address that it prints. It runs until Ctrl-C, or for
-//! so long: `-- --seconds 2`; then it also looks at its own page.
+//! Run it with `cargo run --example observer --features observer -- --serve`, and open the address that it prints; Ctrl-C ends it.
+//! Without `--serve` it is open for two seconds, and looks at its own page.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -130,12 +130,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let observer = Observer::new().supervisor(&shop).registry(&Registry::global()).start().await?;
     println!("The shop is open. Look at it: {}", observer.url());
 
-    match seconds()? {
-        Some(time) => {
-            sleep(time).await;
-            look(&observer).await?;
-        }
-        None => signal::ctrl_c().await?,
+    if env::args().any(|argument| argument == "--serve") {
+        signal::ctrl_c().await?;
+    } else {
+        sleep(Duration::from_secs(2)).await;
+        look(&observer).await?;
     }
 
     let address = observer.addr();
@@ -144,16 +143,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     shop.stop().await?;
     println!("The shop is closed.");
     Ok(())
-}
-
-/// How long it is to run, if it was said.
-fn seconds() -> Result<Option<Duration>, Box<dyn Error>> {
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Ok(None),
-        ["--seconds", seconds] => Ok(Some(Duration::from_secs(seconds.parse()?))),
-        _ => Err("usage: observer [--seconds N]".into()),
-    }
 }
 
 /// Looks at the page and at the tree as a browser and a script do.
