@@ -1,7 +1,10 @@
 //! Listeners: they hear of everything, in order, and can harm only themselves.
 
+mod independence;
 mod meddling;
+mod overflow;
 mod slow;
+mod wall;
 
 use std::{
     sync::{
