@@ -10,7 +10,6 @@ use crate::{
     feed::Nudge,
     gen_server::GenServer,
     logical::Logical,
-    record::Record,
     reply,
     request::{Request, Wish},
     server_ref::ServerRef,
@@ -97,8 +96,8 @@ impl<S: GenServer> Chaos<'_, S> {
     }
 
     /// Makes the next run of that callback crash, as if it panicked with the message "crashed by chaos": when it has done its
-    /// work, and before anything of it is kept or said. Once for each time this is called, and of the server's callbacks only:
-    /// nothing runs under the name of [`Callback::Idle`]; [`Callback::System`] is a change by [`Sys`](crate::Sys).
+    /// work, and before anything of it is kept or said. Once for each time this is called, in
+    /// whatever life of the server that is; of its callbacks only: nothing runs under the name of [`Callback::Idle`]; [`Callback::System`] is a change by [`Sys`](crate::Sys).
     ///
     /// # Examples
     ///
@@ -150,7 +149,7 @@ impl<S: GenServer> Logical<S> {
                 self.cell.look(|record| record.feed.stall(&mut nudge, pause));
                 nudge.ring();
             }
-            Fault::CrashNext(callback) => self.cell.look(|record| record.extras().to_crash.push(callback)),
+            Fault::CrashNext(callback) => self.cell.look(|record| record.faults.crash_next(callback)),
             Fault::BlockWorker(pause) => self.block(pause),
         }
     }
@@ -182,15 +181,6 @@ impl<S: GenServer> Logical<S> {
         });
         drop(refused);
         self.mailbox.wake();
-    }
-}
-
-impl<S: GenServer> Record<S> {
-    /// Whether this run of a callback is to crash on purpose.
-    pub(crate) fn is_to_crash(&mut self, callback: Callback) -> bool {
-        let Some(extras) = &mut self.extras else { return false };
-        let marked = extras.to_crash.iter().position(|marked| *marked == callback);
-        marked.map(|marked| extras.to_crash.swap_remove(marked)).is_some()
     }
 }
 

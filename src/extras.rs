@@ -44,9 +44,6 @@ pub(crate) struct Extras<S: GenServer> {
     pub(crate) copy: Option<Message<S>>,
     /// How often it was run before.
     pub(crate) runs: u32,
-    /// Callbacks whose next run is to crash on purpose.
-    #[cfg(feature = "chaos")]
-    pub(crate) to_crash: Vec<crate::exit::Callback>,
 }
 
 impl<S: GenServer> Default for Extras<S> {
@@ -64,8 +61,6 @@ impl<S: GenServer> Default for Extras<S> {
             again: VecDeque::new(),
             copy: None,
             runs: 0,
-            #[cfg(feature = "chaos")]
-            to_crash: Vec::new(),
         }
     }
 }

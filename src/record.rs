@@ -6,6 +6,7 @@
 
 mod deferred;
 mod envelope;
+mod faults;
 mod life;
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use tokio::{
 pub(crate) use self::{
     deferred::{Deferred, fail_all},
     envelope::Envelope,
+    faults::Faults,
     life::{Counters, Life, Phase, Then},
 };
 use crate::{
@@ -65,6 +67,7 @@ pub(crate) struct Record<S: GenServer> {
     pub(crate) counters: Counters,
     /// The last abnormal end of an incarnation.
     pub(crate) last_crash: Option<CrashReport>,
+    pub(crate) faults: Faults,
     pub(crate) registration: Option<Registration>,
     pub(crate) tasks: Tasks,
     pub(crate) extras: Option<Box<Extras<S>>>,
@@ -138,6 +141,7 @@ impl<S: GenServer> Record<S> {
             life: Life { announced: 1, ..Life::default() },
             counters: Counters::default(),
             last_crash: None,
+            faults: Faults::default(),
             registration: None,
             tasks: Tasks::default(),
             extras: None,
@@ -399,15 +403,6 @@ impl<S: GenServer> Record<S> {
             mem::swap(&mut **poison, &mut better);
         }
         better.ok_or(NoFallback)
-    }
-}
-
-/// Without the feature `chaos`, nothing crashes on purpose.
-#[cfg(not(feature = "chaos"))]
-impl<S: GenServer> Record<S> {
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) const fn is_to_crash(&self, _: Callback) -> bool {
-        false
     }
 }
 

@@ -285,7 +285,7 @@ impl<S: GenServer> Worker<S> {
         let Self { logical, epoch, scope, cx, debug, factory, .. } = self;
         let replies = scope.held();
         let committed = logical.cell.commit(*epoch, |record| {
-            if record.is_to_crash(callback) {
+            if record.faults.strike(callback) {
                 return None;
             }
             record.keep(&mut snapshot, *epoch, callback, &mut nudge);

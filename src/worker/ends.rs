@@ -108,7 +108,7 @@ impl<S: GenServer> Worker<S> {
         }
         let crashes = self.logical.cell.enter(self.epoch, |record| {
             record.in_hand = None;
-            record.is_to_crash(Callback::Terminate)
+            record.faults.strike(Callback::Terminate)
         })?;
         if crashes {
             self.scope.forget();
