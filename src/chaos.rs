@@ -96,8 +96,9 @@ impl<S: GenServer> Chaos<'_, S> {
     }
 
     /// Makes the next run of that callback crash, as if it panicked with the message "crashed by chaos": when it has done its
-    /// work, and before anything of it is kept or said. Once for each time this is called, in
-    /// whatever life of the server that is; of its callbacks only: nothing runs under the name of [`Callback::Idle`]; [`Callback::System`] is a change by [`Sys`](crate::Sys).
+    /// work, and before anything of it is kept or said. Once for each time this is called, in whatever incarnation or life of
+    /// the server that is. Nothing runs under the name of [`Callback::Idle`]; [`Callback::System`] is a change by
+    /// [`Sys`](crate::Sys).
     ///
     /// # Examples
     ///
