@@ -16,6 +16,7 @@
 //! | [`requests`] | several calls at once, addresses by message | `:gen_server.reqids_*`, `GenServer.multi_call` |
 //! | [`redelivery`] | to run a message again whose callback crashed | none |
 //! | [`telemetry`] | listeners, logs, traces, metrics, and what they cost | `:telemetry` |
+//! | [`observer`] | a web page that shows the servers while they run, and its API | `:observer` |
 //! | [`commit_policies`] | to keep a large state less often than after each callback | none |
 //! | [`chaos`] | faults on purpose, and whether every answer was right: tests of one's own service | none |
 //!
@@ -61,6 +62,9 @@ pub mod requests {}
 
 #[doc = include_str!("docs/redelivery.md")]
 pub mod redelivery {}
+
+#[doc = include_str!("docs/observer.md")]
+pub mod observer {}
 
 #[doc = include_str!("docs/commit_policies.md")]
 pub mod commit_policies {}
