@@ -76,12 +76,20 @@ impl Picture {
         let roots = sources.look().into_iter().map(root).collect();
         Self { at_ms: at.as_millis(), every_ms: every.as_millis(), read_only, roots }
     }
+
+    /// What is seen of the one with that number.
+    pub(super) fn node(self, number: &str) -> Option<Node> {
+        Node::find(self.roots, number)
+    }
 }
 
 impl Node {
-    /// One server, as it is now.
-    pub(super) fn of_server(server: &AnyServerRef) -> Self {
-        Self::of(server.view(), &HashMap::from([(server.id(), server.clone())]))
+    /// The node with that number among these and all below them.
+    fn find(nodes: Vec<Self>, number: &str) -> Option<Self> {
+        nodes.into_iter().find_map(|node| match &node.server {
+            Some(own) if own == number => Some(node),
+            _ => Self::find(node.children, number),
+        })
     }
 
     fn of(seen: TreeNode, known: &HashMap<ServerId, AnyServerRef>) -> Self {

@@ -144,10 +144,12 @@ async fn order(
     let server = server.ok_or_else(|| {
         Refusal::new(StatusCode::NOT_FOUND, format!("there is no server with the number {id:?}"))
     })?;
+    let over = || Refusal::new(StatusCode::CONFLICT, format!("server {} is over", server.id()));
     if !server.is_alive() {
-        return Err(Refusal::new(StatusCode::CONFLICT, format!("server {} is over", server.id())));
+        return Err(over());
     }
     tracing::info!(server = %server.id(), name = server.name(), order, "an order by way of the observer");
     order_given.give(&server);
-    Ok(Json(Node::of_server(&server)))
+    // It may end meanwhile, and not be shown any more.
+    app.look().node(&id).map(Json).ok_or_else(over)
 }

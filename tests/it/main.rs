@@ -21,6 +21,8 @@ mod listener;
 mod mailbox;
 #[cfg(feature = "chaos")]
 mod monkey;
+#[cfg(feature = "observer")]
+mod observer;
 mod redelivery;
 mod registry;
 mod regressions;
