@@ -1,6 +1,9 @@
 //! Listeners: they hear of everything, in order, and can harm only themselves.
 
+mod chains;
 mod independence;
+#[cfg(feature = "chaos")]
+mod keepers;
 mod meddling;
 mod overflow;
 mod slow;

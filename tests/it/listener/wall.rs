@@ -51,28 +51,28 @@ impl Door {
     }
 }
 
-/// A closure as a listener that says of itself that it blocks.
-pub(super) struct Blocking<F>(pub(super) F);
+/// A listener that says of itself that it blocks.
+pub(super) struct Blocking<L>(pub(super) L);
 
-impl<S: GenServer, F: Fn(Event<'_, S>) + Send + Sync + 'static> Listener<S> for Blocking<F> {
+impl<S: GenServer, L: Listener<S>> Listener<S> for Blocking<L> {
     fn started(&self, event: &Started<'_, S>) {
-        (self.0)(Event::Started(event));
+        self.0.started(event);
     }
 
     fn state_changed(&self, change: &StateChanged<'_, S>) {
-        (self.0)(Event::StateChanged(change));
+        self.0.state_changed(change);
     }
 
     fn crashed(&self, crash: &Crashed<'_, S>) {
-        (self.0)(Event::Crashed(crash));
+        self.0.crashed(crash);
     }
 
     fn restarted(&self, restart: &Restarted<'_, S>) {
-        (self.0)(Event::Restarted(restart));
+        self.0.restarted(restart);
     }
 
     fn terminated(&self, end: &Terminated<'_, S>) {
-        (self.0)(Event::Terminated(end));
+        self.0.terminated(end);
     }
 
     fn blocking(&self) -> bool {
