@@ -1,11 +1,15 @@
 //! Listeners: they hear of everything, in order, and can harm only themselves.
 
+mod block;
 mod chains;
+mod held;
 mod independence;
 #[cfg(feature = "chaos")]
 mod keepers;
 mod meddling;
+mod model;
 mod overflow;
+mod probe;
 mod slow;
 mod wall;
 

@@ -4,9 +4,12 @@
 #[macro_use]
 mod support;
 
+mod any;
 mod bombs;
 mod call;
 mod cast;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod commit_policy;
 mod continues;
 mod crash;
@@ -38,3 +41,4 @@ mod telemetry;
 mod timeout;
 mod timers;
 mod tree;
+mod watch;
