@@ -92,7 +92,7 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     let path: Vec<&str> = request.split([' ', '/']).collect();
     let camera: usize = path[2].parse().expect("the number of a camera");
     let newest = &TICKETS[camera];
-    let (status, body) = match path[3].parse() {
+    let (status, body) = match path[3].parse::<usize>() {
         _ if capacity.is_err() => ("429 Too Many Requests", String::new()),
         Err(_) => ("200 OK", (newest.fetch_add(1, Relaxed) + 1).to_string()),
         Ok(ticket) if newest.load(Relaxed) != ticket => ("409 Conflict", String::new()),

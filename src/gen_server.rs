@@ -137,7 +137,7 @@ pub trait GenServer: Sized + Send + 'static {
         cx: &mut Context<Self>,
     ) -> impl Future<Output = Outcome<Self>> + Send {
         let _ = (info, state);
-        log!(warn, server = %cx.label(), "a message was ignored: no handle_info for this server");
+        log!(warn, undying.server = %cx.label(), "a message was ignored: no handle_info for this server");
         async { Ok(Next::Wait) }
     }
 

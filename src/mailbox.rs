@@ -231,7 +231,7 @@ impl<M> Mailbox<M> {
 
     #[cold]
     fn warn(&self, length: usize) {
-        log!(warn, server = %self.owner, queued = length, "the mailbox has reached its high-water mark");
+        log!(warn, undying.server = %self.owner, queued = length, "the mailbox has reached its high-water mark");
     }
 
     /// Wakes the worker if it waits for messages: there is something else to look at.

@@ -251,6 +251,10 @@ impl<S: GenServer> Supervisor<S> {
             return Err(Err(StartError::Init(report)));
         }
         if kill {
+            if report.kind() != CrashKind::Kill {
+                // It crashed, and its caller was told so, before the server was killed.
+                self.tell_of(&report, abandoned);
+            }
             return Err(Ok(ExitReason::Killed));
         }
         // K4: there will be another. At an end of the whole, whoever still waits is told the reason of that.

@@ -49,7 +49,7 @@ impl<S: GenServer> Teller<S> {
         let panicked = catch(|| call(&***listener, server, &told)).is_err();
         drop_quietly(told);
         if panicked {
-            log!(error, server = %server.logical.label(), "a listener panicked");
+            log!(error, undying.server = %server.logical.label(), "a listener panicked");
         }
     }
 

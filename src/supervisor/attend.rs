@@ -89,7 +89,7 @@ impl<S: GenServer> Supervisor<S> {
             *place = None;
             let panic = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new);
             if panic.is_some() && self.keeper_budget.charge(self.born.elapsed()) == Verdict::Exceeded {
-                log!(error, server = %self.logical.label(), "the keeper panics over and over");
+                log!(error, undying.server = %self.logical.label(), "the keeper panics over and over");
                 self.logical.kill();
                 continue;
             }

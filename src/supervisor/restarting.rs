@@ -18,18 +18,7 @@ impl<S: GenServer> Supervisor<S> {
     /// Reports a death, pays for it, and waits as long as the next incarnation has to wait.
     pub(super) async fn prepare(&mut self, death: Death) -> Result<Restart, Finale> {
         let Death { reason, report, abandoned } = death;
-        self.log(&report, abandoned);
-        let mut nudge = Nudge::none();
-        self.logical.cell.look(|record| {
-            record.life.phase = Phase::Restarting;
-            record.counters.crashes += 1;
-            record.counters.zombies += u64::from(abandoned);
-            record.last_crash = Some(report.clone());
-            let kept = &record.kept;
-            let crashed = || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned };
-            record.feed.push(&mut nudge, crashed);
-        });
-        nudge.ring();
+        self.tell_of(&report, abandoned);
         if self.zombies.len() > self.logical.options.max_zombies {
             let message = format!("{} workers could not be stopped", self.zombies.len());
             let report = CrashReport::new(CrashKind::Kill, message, self.place(report.callback()));
@@ -49,7 +38,7 @@ impl<S: GenServer> Supervisor<S> {
                 self.logical.cell.look(|record| record.budget.clear());
             }
             Verdict::Exceeded => {
-                log!(error, server = %self.logical.label(), %report, "the restart limit is reached");
+                log!(error, undying.server = %self.logical.label(), exception.message = %report, "the restart limit is reached");
                 return Err(Ok(ExitReason::RestartLimit(report)));
             }
         }
@@ -61,10 +50,26 @@ impl<S: GenServer> Supervisor<S> {
         Ok(Restart { reason, incarnation })
     }
 
+    /// An incarnation came to an abnormal end: that is counted, and the listeners are told.
+    pub(super) fn tell_of(&self, report: &CrashReport, abandoned: bool) {
+        self.log(report, abandoned);
+        let mut nudge = Nudge::none();
+        self.logical.cell.look(|record| {
+            record.life.phase = Phase::Restarting;
+            record.counters.crashes += 1;
+            record.counters.zombies += u64::from(abandoned);
+            record.last_crash = Some(report.clone());
+            let kept = &record.kept;
+            let crashed = || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned };
+            record.feed.push(&mut nudge, crashed);
+        });
+        nudge.ring();
+    }
+
     fn log(&self, report: &CrashReport, abandoned: bool) {
         let kept = || self.logical.cell.look(|record| record.kept.clone());
         let (server, state) = (self.logical.label(), self.logical.hooks.show(kept));
-        log!(error, %server, %report, abandoned, state, "a worker crashed");
+        log!(error, undying.server = %server, exception.message = %report, undying.abandoned = abandoned, undying.state = state, "a worker crashed");
     }
 
     async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {
@@ -88,7 +93,7 @@ impl<S: GenServer> Supervisor<S> {
         }
         let mut nudge = Nudge::none();
         let Ok(poison) = self.logical.cell.look(|record| record.heal(&mut nudge)) else { return false };
-        log!(error, server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
+        log!(error, undying.server = %self.logical.label(), poison = ?options.poison, "the state was poisoned; replaced");
         nudge.ring();
         drop_quietly(poison);
         self.barren = 0;

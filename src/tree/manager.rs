@@ -205,7 +205,7 @@ impl Manager {
             Verdict::Restart { recent } => recent,
             Verdict::Exceeded => {
                 let report = self.last_straw(seat, reason);
-                log!(error, supervisor = %self.branch.id, %report, "the restart limit is reached");
+                log!(error, undying.supervisor = %self.branch.id, exception.message = %report, "the restart limit is reached");
                 return Err(ExitReason::RestartLimit(report));
             }
         };

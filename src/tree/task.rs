@@ -97,7 +97,7 @@ impl TaskChild {
         }
         self.abort();
         if time::timeout(GRACE, self.is_over()).await.is_err() {
-            log!(error, task = %self.id, "a task does not yield; it is left behind");
+            log!(error, undying.task = %self.id, "a task does not yield; it is left behind");
             let number = self.life.lock().number;
             self.over(number, ExitReason::Killed);
         }

@@ -103,7 +103,7 @@ impl<S: GenServer> Worker<S> {
         if let Err(payload) = terminated {
             self.scope.forget();
             let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Terminate));
-            log!(error, server = %self.logical.label(), %report, "terminate panicked");
+            log!(error, undying.server = %self.logical.label(), exception.message = %report, "terminate panicked");
             return Err(Unkept::Crashed(report));
         }
         let crashes = self.logical.cell.enter(self.epoch, |record| {

@@ -64,7 +64,7 @@ impl<S: GenServer> Worker<S> {
         let mailbox_len = self.logical.cell.look(|record| record.batch.len() + self.logical.mailbox.len());
         let snapshot = snapshot.filter(|_| !crashed);
         if probes.tell(&Ran { callback, took, snapshot, crashed, mailbox_len }) {
-            log!(error, server = %self.logical.label(), "a probe panicked; it is told nothing more");
+            log!(error, undying.server = %self.logical.label(), "a probe panicked; it is told nothing more");
         }
     }
 
@@ -84,8 +84,8 @@ impl<S: GenServer> Worker<S> {
                 "callback",
                 server.id = %self.logical.id,
                 server.name = self.logical.name.as_deref(),
-                callback = %callback,
-                incarnation = self.epoch,
+                undying.callback = %callback,
+                undying.incarnation = self.epoch,
             )
         };
         catch(span).ok().map(Quiet::new)

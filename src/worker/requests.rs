@@ -142,7 +142,7 @@ impl<S: GenServer> Worker<S> {
     fn report(&mut self, event: &SysEvent) {
         let Some(hooks) = self.debug.clone() else { return };
         for broken in hooks.tell(event) {
-            log!(error, server = %self.logical.label(), id = broken, "a debug hook panicked; removed");
+            log!(error, undying.server = %self.logical.label(), id = broken, "a debug hook panicked; removed");
             self.logical.remove_hook(broken);
             // This callback has more to tell, but not to that one.
             let others = self.debug.take().and_then(|hooks| debug::Hooks::clone(&hooks).without(broken));

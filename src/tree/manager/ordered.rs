@@ -64,7 +64,7 @@ impl Manager {
                 Err(error) => {
                     let id =
                         self.branch.look(|roster| roster.children.get(seat).map(|entry| entry.id.clone()));
-                    log!(error, supervisor = %self.branch.id, child = id.as_deref(), %error, "a child did not start");
+                    log!(error, undying.supervisor = %self.branch.id, undying.child = id.as_deref(), exception.message = %error, "a child did not start");
                     return Err(error);
                 }
             }

@@ -106,7 +106,7 @@ both! {
         assert!(soon(radio.call(asked(fails))).await.is_err());
         let mut observer = Observer::new().every(Duration::from_micros(50));
         for _ in 0..40 {
-            observer = observer.server(&clerk("").start().await.unwrap());
+            observer = observer.server(clerk("").start().await.unwrap());
         }
         let started = tasks();
         let observer = observer.server(&radio).start().await.unwrap();

@@ -15,7 +15,8 @@ use crate::{
 fn span(server: &ServerRef<Script<u64>>, callback: Callback, incarnation: u64) -> Spanned {
     let (id, callback, incarnation) =
         (server.id().to_string(), callback.to_string(), incarnation.to_string());
-    let mut fields = fields([("server.id", &id), ("callback", &callback), ("incarnation", &incarnation)]);
+    let mut fields =
+        fields([("server.id", &id), ("undying.callback", &callback), ("undying.incarnation", &incarnation)]);
     fields.extend(server.name().map(|name| ("server.name".to_owned(), name.to_owned())));
     Spanned { target: "undying::callback".into(), name: "callback", fields }
 }
