@@ -1,7 +1,11 @@
 //! Listeners: they hear of everything, in order, and can harm only themselves.
 
 mod block;
+mod blocking;
 mod chains;
+mod chains;
+mod closures;
+mod comparator;
 mod held;
 mod independence;
 #[cfg(feature = "chaos")]
