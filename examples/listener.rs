@@ -3,6 +3,9 @@
 //! What it teaches: all methods of a `Listener` are optional, and it hears of every commit once, in order. A crash does
 //! not break the chain: each `old` is the `new` before it. The listener outlives every incarnation and cannot slow the
 //! server down, so it is the place for telemetry. (The panic message in between is from Rust's default panic hook.)
+//!
+//! What is shorter: a closure listens, too. `listener_with` says how many events may queue and what becomes of more,
+//! `changed_when` what counts as a change at all. And who only wants to know the newest state watches the server.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -10,8 +13,8 @@ use std::error::Error;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use undying::{
-    CallError, Context, CrashKind, Crashed, GenServer, Listener, Never, Next, Outcome, Reply, Restarted,
-    ServerSpec, Started, StateChanged, StateMut, Terminated,
+    CallError, Context, CrashKind, Crashed, Event, GenServer, Listener, Never, Next, Outcome, Overflow,
+    Reply, Restarted, ServerSpec, Started, StateChanged, StateMut, Terminated,
 };
 
 /// Counts the boxes in a warehouse. Nobody can take more than there are: that is a panic.
@@ -115,5 +118,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(heard, Some(expected));
     }
     println!("all events came, in order, and the chain of states is unbroken");
+    dozens().await
+}
+
+/// The same warehouse, of which somebody wants to hear only when there is a dozen more or less.
+async fn dozens() -> Result<(), Box<dyn Error>> {
+    let (sender, mut events) = unbounded_channel();
+    let listener = move |event: Event<'_, Warehouse>| {
+        if let Event::StateChanged(change) = event {
+            // Whoever has read enough does not listen any more.
+            let _ = sender.send((*change.old / 12, *change.new / 12));
+        }
+    };
+    let warehouse = ServerSpec::new(Warehouse, 0)
+        .listener_with(listener, 8, Overflow::DropOldest)
+        .changed_when(|old, new| old / 12 != new / 12)
+        .start()
+        .await?;
+    let mut states = warehouse.watch();
+    assert_eq!(states.next().await.as_deref(), Some(&0));
+    for by in [10, 10, 2, 2, 30] {
+        warehouse.call(move |reply| Move(by, reply)).await?;
+    }
+    assert_eq!(states.next().await.as_deref(), Some(&54), "the newest, and none of those before");
+    warehouse.stop().await?;
+    assert!(states.next().await.is_none());
+    let mut heard = Vec::new();
+    while let Some(dozens) = events.recv().await {
+        heard.push(dozens);
+    }
+    assert_eq!(heard, [(0, 1), (1, 2), (2, 4)]);
+    println!("and these are the dozens: {heard:?}");
     Ok(())
 }

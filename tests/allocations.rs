@@ -1,8 +1,13 @@
 //! What the hot path allocates, exactly. A binary of its own, because it counts with a global allocator.
 
+use std::{
+    pin::pin,
+    task::{Context as Task, Waker},
+};
+
 use allocation_counter::measure;
 use tokio::runtime::{Builder, Runtime};
-use undying::{Context, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut};
+use undying::{Context, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut, Watch};
 
 /// Each operation is counted over so many.
 const MANY: u64 = 1_000;
@@ -110,4 +115,34 @@ fn a_call_allocates_its_reply_slot_whether_it_commits_or_not() {
     let (runtime, counter) = warm();
     assert_allocates(1.0, &runtime, add(&counter, MANY));
     assert_allocates(1.0, &runtime, get(&counter, MANY));
+}
+
+/// Has a watcher wait for the next state.
+fn waits(watch: &mut Watch<Counter>) {
+    assert!(pin!(watch.next()).poll(&mut Task::from_waker(Waker::noop())).is_pending());
+}
+
+#[test]
+fn a_watcher_that_does_not_wait_costs_nothing() {
+    let (runtime, counter) = warm();
+    let mut watch = counter.watch();
+    assert!(runtime.block_on(watch.next()).is_some());
+    assert_allocates(0.0, &runtime, cast(&counter, MANY));
+    assert_allocates(1.0, &runtime, add(&counter, MANY));
+}
+
+#[test]
+fn a_watcher_that_is_gone_leaves_nothing() {
+    let (runtime, counter) = warm();
+    let look = async {
+        for _ in 0..MANY {
+            let mut watch = counter.watch();
+            assert!(watch.next().await.is_some());
+            waits(&mut watch);
+        }
+    };
+    let left = measure(|| runtime.block_on(look)).count_current;
+    // The place where watchers are kept stays, once there was one.
+    assert!((0..=2).contains(&left), "{left} allocations are left of {MANY} watchers");
+    assert_allocates(0.0, &runtime, cast(&counter, MANY));
 }

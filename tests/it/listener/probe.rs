@@ -188,17 +188,21 @@ both! {
         until("the other one is told", || runs.lines().len() == 2).await;
     }
 
-    /// PB5: a probe that holds its server by a strong handle is let go with the end of the server, as a listener is.
+    /// PB5: what probes is let go with the end of the server, as a listener is, also if it holds the server itself.
     async fn what_probes_is_let_go() {
-        let mark = Arc::new(());
-        let held = mark.clone();
-        let server = probed(probing(move |_, _| {
-            let _ = &held;
-        }))
-        .await;
+        struct Holding;
+        impl Listener<Script<u64>> for Holding {
+            fn probe(&self, server: &ServerRef<Script<u64>>) -> Option<Probe> {
+                let server = server.clone();
+                Some(Box::new(move |_| assert!(server.is_alive())))
+            }
+        }
+        let server = probed(Holding).await;
+        assert_eq!(ask(&server, add).await, 1);
+        let memory = server.downgrade();
         stop(&server).await;
         drop(server);
-        until("nobody holds the probe", || Arc::strong_count(&mark) == 1).await;
+        until("the server is freed", || memory.upgrade().is_none()).await;
     }
 }
 
