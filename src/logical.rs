@@ -37,12 +37,7 @@ mod orders;
 
 pub(crate) use self::{audience::CAPACITY, lives::Verdict};
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-    task::Waker,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use tokio::time::Instant;
 
@@ -56,7 +51,6 @@ use crate::{
     gen_server::GenServer,
     mailbox::Mailbox,
     name::{Label, ServerId},
-    probe::Probes,
     record::{Envelope, Parting, Record, fail_all},
     registry::Registry,
     reply::{AnySlot, Caller, Claim},
@@ -75,8 +69,6 @@ pub(crate) struct Logical<S: GenServer> {
     pub(crate) lineage: Lineage,
     pub(crate) options: Options,
     pub(crate) hooks: Hooks<S>,
-    /// Who measures callbacks: known from the first life on, if there are any.
-    pub(crate) probes: OnceLock<Probes>,
     pub(crate) mailbox: Mailbox<Envelope<S>>,
     pub(crate) cell: Cell<Record<S>>,
     deadlines: Mutex<Deadlines>,
@@ -108,7 +100,6 @@ impl<S: GenServer> Logical<S> {
             lineage: Lineage::default(),
             options,
             hooks,
-            probes: OnceLock::new(),
             cell: Cell::new(record),
             deadlines: Mutex::new(Deadlines::default()),
             waits: Waits::default(),

@@ -14,8 +14,8 @@ use crate::{
 /// Is told of every callback of a server, by the worker itself: after its commit and its replies, or when it has crashed.
 ///
 /// It holds the worker up while it runs, so it should count and measure, and nothing else; whatever can wait is a listener's
-/// business. What is killed is not told. One that panics is told nothing more. It is there as long as the memory of the server
-/// is: what it knows the server by should be a [`WeakServerRef`](crate::WeakServerRef).
+/// business. What is killed is not told. One that panics is told nothing more. It is let go when the
+/// server is over, as listeners are.
 pub type Probe = Box<dyn Fn(&Ran) + Send + Sync>;
 
 /// A callback has run: see [`Probe`].

@@ -32,6 +32,7 @@ use crate::{
     gen_server::GenServer,
     job::{After, Job},
     preserve::{Kept, Snapshot},
+    probe::Probes,
     registry::Registration,
     reply::Claim,
     request::Request,
@@ -62,6 +63,8 @@ pub(crate) struct Record<S: GenServer> {
     /// Calls whose callback has committed, but which are not answered yet.
     pub(crate) deferred: Deferred,
     pub(crate) feed: Feed<S>,
+    /// Who measures callbacks: known from the first life on, if there are any.
+    pub(crate) probes: Option<Arc<Probes>>,
     pub(crate) fallback: Fallback<S>,
     pub(crate) life: Life,
     pub(crate) counters: Counters,
@@ -137,6 +140,7 @@ impl<S: GenServer> Record<S> {
             batch: VecDeque::new(),
             deferred: Deferred::default(),
             feed: Feed::new(ears),
+            probes: None,
             fallback,
             life: Life { announced: 1, ..Life::default() },
             counters: Counters::default(),

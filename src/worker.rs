@@ -29,6 +29,7 @@ use crate::{
     logical::Logical,
     mailbox::Fetched,
     preserve::{Preserve, Snapshot, StateMut},
+    probe::Probes,
     record::{InHand, Parting},
     scope::Scope,
     supervisor::Factory,
@@ -62,6 +63,7 @@ pub(crate) struct Worker<S: GenServer> {
     /// For timers and the idle timeout.
     alarm: Alarm,
     debug: Option<Arc<debug::Hooks>>,
+    probes: Option<Arc<Probes>>,
     stopwatch: Stopwatch,
     /// What an upgrade puts in the place of the supervisor's factory, with its commit.
     factory: Option<Factory<S>>,
@@ -75,7 +77,7 @@ pub(crate) async fn live<S: GenServer>(
     initial: Option<Quiet<S::State>>,
     opening: Job<S>,
 ) -> End {
-    let kept = logical.cell.look(|record| record.kept.clone());
+    let (kept, probes) = logical.cell.look(|record| (record.kept.clone(), record.probes.clone()));
     let state = match initial {
         Some(state) => state,
         None => match catch(|| S::State::restore(&kept)) {
@@ -101,6 +103,7 @@ pub(crate) async fn live<S: GenServer>(
         fresh_holds_replies: true,
         alarm: Alarm::default(),
         debug: None,
+        probes,
         stopwatch: Stopwatch::default(),
         factory: None,
         logical,

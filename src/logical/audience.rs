@@ -26,8 +26,7 @@ impl<S: GenServer> Logical<S> {
         let probes = listeners.iter().filter_map(|listener| catch(|| listener.probe(&server)).ok().flatten());
         let probes = Probes::of(probes.collect());
         if let Some(probes) = probes {
-            let first = self.probes.set(probes);
-            debug_assert!(first.is_ok(), "there is one first life");
+            self.cell.look(|record| record.probes = Some(Arc::new(probes)));
         }
     }
 }

@@ -108,15 +108,16 @@ impl<S: GenServer> Logical<S> {
             let first = !record.life.begun;
             (first, first || record.life.phase.reason().is_some())
         });
-        if first {
-            self.gather_listeners();
-        }
         let registration = match (gone, &self.registry, &self.name) {
             (true, Some(registry), Some(name)) => Some(registry.reserve(name, self.id)?),
             _ => None,
         };
         if let Some(registration) = &registration {
             registration.points_to(self);
+        }
+        if first {
+            // From here on nothing can keep its life from beginning: so they are gathered once.
+            self.gather_listeners();
         }
         if gone && !first {
             // Before the first life it is open, unless somebody has ended the server already, as its owner does: that is heard.
@@ -208,11 +209,12 @@ impl<S: GenServer> Logical<S> {
     pub(crate) fn release(&self) {
         let kept = self.cell.look(|record| {
             record.life.phase.reason()?;
-            Some((record.feed.release(), record.factory.take(), record.initial.take()))
+            let listening = (record.feed.release(), record.probes.take());
+            Some((listening, record.factory.take(), record.initial.take()))
         });
-        let Some((listeners, factory, initial)) = kept else { return };
+        let Some(((listeners, probes), factory, initial)) = kept else { return };
         drop_each(listeners);
-        drop_quietly((factory, initial));
+        drop_quietly((probes, factory, initial));
     }
 }
 

@@ -30,7 +30,7 @@ impl<S: GenServer> Worker<S> {
     /// A callback begins.
     #[inline]
     pub(super) fn start_watch(&mut self) {
-        if self.logical.probes.get().is_some() {
+        if self.probes.is_some() {
             self.stopwatch = Stopwatch { began: Some(Instant::now()), ..Stopwatch::default() };
         }
     }
@@ -59,7 +59,7 @@ impl<S: GenServer> Worker<S> {
 
     #[cold]
     fn tell_probes(&mut self, callback: Callback, crashed: bool) {
-        let Some(probes) = self.logical.probes.get() else { return };
+        let Some(probes) = &self.probes else { return };
         let Stopwatch { began: _, took, snapshot } = self.stopwatch;
         let mailbox_len = self.logical.cell.look(|record| record.batch.len() + self.logical.mailbox.len());
         let snapshot = snapshot.filter(|_| !crashed);

@@ -3,7 +3,6 @@
 mod block;
 mod blocking;
 mod chains;
-mod chains;
 mod closures;
 mod comparator;
 mod held;

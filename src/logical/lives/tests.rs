@@ -1,10 +1,15 @@
 //! What is ordered before the first life has begun: moments that nobody outside can choose.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
+    any_listener::{AnyEvent, AnyEventKind},
     gen_server::Never,
+    registry::Registry,
     server_ref::ServerRef,
     spec::{ServerSpec, Shutdown},
     tree::Child,
@@ -54,4 +59,26 @@ async fn what_a_parent_says_to_a_child_before_its_first_life_is_of_no_later_one(
         assert!(server.is_alive());
         server.stop().await.expect("nobody else has stopped it");
     }
+}
+
+/// A name that is taken keeps a server from its first life, and who listens is found out only for that: once.
+#[tokio::test(start_paused = true)]
+async fn who_listens_is_found_out_once_also_where_the_name_was_taken_first() {
+    let (names, starts) = (Registry::new(), Arc::new(AtomicUsize::new(0)));
+    let count = starts.clone();
+    names.listener(move |event: &AnyEvent<'_>| {
+        if let AnyEventKind::Started = event.kind {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let first = ServerSpec::new(Idle, ()).name_in(&names, "it").start().await.expect("it starts");
+    let logical =
+        ServerSpec::new(Idle, ()).name_in(&names, "it").plant(true).expect("nothing is wrong with it");
+    let taken = Logical::begin(&logical, &Handle::current());
+    assert!(matches!(taken, Err(StartError::AlreadyStarted(_))));
+    first.stop().await.expect("nobody else has stopped it");
+    Logical::begin(&logical, &Handle::current()).expect("the name is free");
+    logical.served().await.expect("it serves");
+    ServerRef::new(logical).stop().await.expect("nobody else has stopped it");
+    assert_eq!(starts.load(Ordering::Relaxed), 2);
 }
