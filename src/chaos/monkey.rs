@@ -105,7 +105,7 @@ impl Monkey {
 
     /// Strikes these, too: asked before each strike, so that they may come and go. Meant for
     /// [`servers`](crate::SupervisorRef::servers) of a supervisor or a [registry](crate::Registry::servers). Those that are over
-    /// are left alone.
+    /// are left alone; those that are just starting are not, and a kill in `init` is a failed start.
     pub fn among(mut self, servers: impl Fn() -> Vec<AnyServerRef> + Send + 'static) -> Self {
         self.sources.push(Box::new(servers));
         self
