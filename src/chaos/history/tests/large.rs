@@ -46,17 +46,27 @@ fn a_million_operations_of_a_counter_are_checked_in_about_a_second() {
     assert!(good.max(bad) < Duration::from_secs(10), "{good:?} {bad:?}");
 }
 
-#[test]
-fn the_search_goes_straight_through_a_long_history_of_a_register() {
-    let mut history = Vec::new();
-    for k in 0..SHORT {
+/// What is written is read, four at a time.
+fn written(
+    n: u64,
+) -> Vec<Operation<crate::chaos::history::RegisterOp<u64>, crate::chaos::history::RegisterRet<u64>>> {
+    let course = |k: u64| {
         let value = k / 2;
         let (op, answer) = if k % 2 == 0 { (Write(value), Written) } else { (Read, Value(value)) };
-        history.push(did((k % 4) as usize, op, answer, 20 * k, 20 * (k + 3) + 1));
-    }
-    assert_eq!(verify(&Register::new(0), &history), Ok(()));
+        did((k % 4) as usize, op, answer, 20 * k, 20 * (k + 3) + 1)
+    };
+    (0..n).map(course).collect()
+}
 
-    history.push(did(9, Read, Value(0), 20 * (SHORT + 9), 20 * (SHORT + 9) + 1));
+#[test]
+fn the_search_goes_straight_through_a_long_history_of_a_register() {
+    assert_eq!(verify(&Register::new(0), &written(SHORT)), Ok(()));
+}
+
+#[test]
+fn a_stale_read_is_told_from_hundreds_of_writes_between() {
+    let mut history = written(600);
+    history.push(did(9, Read, Value(0), 20_000, 20_001));
     let violation = verify(&Register::new(7), &history).expect_err("that was long ago");
     assert!(violation.culprits() <= 4, "{violation}");
 }
