@@ -145,6 +145,7 @@ both! {
         }
         assert_eq!(ask(&server, get).await, 1);
         door.open();
+        until("the 1 is told", || !events.is_empty()).await;
         tell(&server, inc()).await;
         until("the 2 is told", || events.len() == 2).await;
         // Nor is one that is no change and has not given way.
