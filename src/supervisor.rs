@@ -229,22 +229,25 @@ impl<S: GenServer> Supervisor<S> {
     /// Sees an incarnation off: is it to be replaced, or was that the end of the logical server?
     fn bury(&mut self, end: End) -> Result<Death, Finale> {
         let place = self.place(Callback::Idle);
-        let (killed, kill, proven, rerun, starting) = self.logical.cell.look(|record| {
+        let (fallen, killed, kill, proven, rerun, starting) = self.logical.cell.look(|record| {
             let life = &mut record.life;
             let starting = matches!(life.phase, Phase::Starting);
             let (proven, rerun) = (mem::take(&mut life.proven), mem::take(&mut life.rerun));
-            (life.killed.take(), life.kill, proven, rerun, starting)
+            (life.fallen.take(), life.killed.take(), life.kill, proven, rerun, starting)
         });
         let abandoned = matches!(end, End::Abandoned);
         let (reason, report) = match end {
             End::NotStarted(error) => return Err(Err(error)),
             End::Stopped(reason) if !kill => return Err(Ok(reason)),
             End::Died { reason, report } => (reason, report),
-            End::Fenced | End::Abandoned | End::Stopped(_) => {
-                let killed = killed
-                    .unwrap_or_else(|| CrashReport::new(CrashKind::Kill, "its task was cancelled", place));
-                (ExitReason::Killed, killed)
-            }
+            End::Fenced | End::Abandoned | End::Stopped(_) => match fallen {
+                // A kill that comes after a crash does not undo what the caller of that was told.
+                Some(report) => (ExitReason::Crashed(report.clone()), report),
+                None => {
+                    let cancelled = || CrashReport::new(CrashKind::Kill, "its task was cancelled", place);
+                    (ExitReason::Killed, killed.unwrap_or_else(cancelled))
+                }
+            },
         };
         // Of a later life, a kill is an end like any other.
         if starting && (!kill || self.is_first_life()) {

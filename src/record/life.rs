@@ -22,6 +22,8 @@ pub(crate) struct Life {
     pub(crate) rerun: bool,
     /// When the last incarnation ended.
     pub(crate) died: Option<Instant>,
+    /// How the incarnation that is alive has crashed, as its caller was told: whatever becomes of it now.
+    pub(crate) fallen: Option<CrashReport>,
     /// How the last incarnation was killed.
     pub(crate) killed: Option<CrashReport>,
     /// The logical server is to end at once.

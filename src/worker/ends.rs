@@ -23,6 +23,7 @@ impl<S: GenServer> Worker<S> {
         let retries = self.logical.hooks.retries();
         let left = self.logical.cell.enter(self.epoch, |record| {
             record.life.died = Some(Instant::now());
+            record.life.fallen = Some(report.clone());
             record.life.rerun = record.extras.as_ref().is_some_and(|extras| extras.runs > 0);
             record.leave(retries)
         });
