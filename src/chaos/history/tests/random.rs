@@ -163,8 +163,8 @@ proptest! {
 
     #[test]
     fn what_a_sequential_program_answered_is_linearizable(
-        counting in prop::collection::vec((counter_op(), course(150)), 0..300),
-        writing in prop::collection::vec((register_op(), course(100)), 0..200),
+        counting in prop::collection::vec((counter_op(), course(100)), 0..150),
+        writing in prop::collection::vec((register_op(), course(100)), 0..150),
     ) {
         let (counter, register) = (Counter::default(), Register::new(0));
         let history = run(&counter, &counting);
