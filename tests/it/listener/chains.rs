@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Builder, sync::mpsc::UnboundedReceiver};
+use tokio::{runtime::Builder, sync::mpsc::UnboundedReceiver, task::yield_now};
 use undying::{
-    Crash, ExitReason, Poison, Registry, RestartPolicy, ServerRef, ServerSpec, Strategy, Supervisor,
+    Crash, CrashKind, ExitReason, Poison, Registry, RestartPolicy, ServerRef, ServerSpec, Strategy,
+    Supervisor,
 };
 
 use super::{crashes, wall::Blocking};
@@ -19,7 +20,7 @@ use crate::{
         script::{Script, add, ask, asked, boom, crash, get, inc, job, serves, set, soon, stop, tell},
         tape::{Event, rest, tape},
     },
-    support::{inject, quiet, until},
+    support::{RACES, inject, quiet, until},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -207,6 +208,28 @@ both! {
         }
     }
 
+    /// LI7: a crash that its caller was told of is told to each listener, also if the server is killed in the next moment.
+    async fn a_crash_before_a_kill_is_told() {
+        for round in 0..RACES {
+            let (spec, heard) = counter();
+            let server = spec.start().await.expect("it starts");
+            assert_eq!(ask(&server, add).await, 1);
+            assert_eq!(crash(&server).await.kind(), CrashKind::Panic);
+            for _ in 0..round % 4 {
+                yield_now().await;
+            }
+            server.kill();
+            assert!(matches!(soon(server.stopped()).await.reason, ExitReason::Killed));
+            drop(server);
+            for events in heard {
+                let events = rest(events).await;
+                assert_eq!(story(&events, false), [1]);
+                let kinds: Vec<_> = crashes(&events).iter().map(|(report, _)| report.kind()).collect();
+                assert_eq!(kinds.first(), Some(&CrashKind::Panic), "{round}: {events:?}");
+            }
+        }
+    }
+
     /// LI6, G8: however a server ends, each of its listeners hears so once, after everything else, with the last state.
     async fn every_end_is_told_once_and_last() {
         for end in ENDS {
@@ -277,7 +300,7 @@ fn the_end_of_the_runtime_is_told_once_and_last() {
             tokio::spawn(async move {
                 while let Ok(sum) = busy.call(add).await {
                     count.store(sum, SeqCst);
-                    tokio::task::yield_now().await;
+                    yield_now().await;
                 }
             });
             until("it is busy", || acknowledged.load(SeqCst) > round).await;
