@@ -198,24 +198,28 @@ both! {
         assert!([1, 2].contains(&*server.peek()));
     }
 
-    /// LI9: kills, stops and the room that the listener makes may race as they like: the server ends, and nothing is lost.
+    /// LI9: kills, stops and the room that the listener makes may race as they like: the server ends, and nothing is lost but the
+    /// message that a kill caught in its callback.
     async fn ends_that_race_the_listener_are_ends() {
-        for round in 0..RACES {
+        for round in 0..RACES as u64 {
             let (server, mut rein) = waiting().await;
             for _ in 0..round % 5 {
                 tell(&server, inc()).await;
             }
             rein.let_go();
-            if round % 2 == 0 {
+            let kills = round % 2 == 0;
+            if kills {
                 server.kill_worker();
             }
             assert_eq!(rein.next().await, to(1));
             let heard = rein.release();
             let exit = stop(&server).await;
-            assert_eq!(*exit.state, 3 + (round as u64) % 5);
+            let (last, all) = (*exit.state, 3 + round % 5);
+            assert!(last == all || kills && last == all - 1, "{last} of {all}");
             drop((exit, server));
-            let changes = remaining(heard).await.into_iter().filter(|event| matches!(event, Heard::Changed { .. }));
-            assert!(changes.eq((2..=3 + (round as u64) % 5).map(to)));
+            let heard = remaining(heard).await;
+            let changes = heard.into_iter().filter(|event| matches!(event, Heard::Changed { .. }));
+            assert!(changes.eq((2..=last).map(to)));
         }
     }
 
