@@ -180,6 +180,11 @@ impl<S: GenServer> Feed<S> {
         Back { alone: self.closed && !self.ears[ear].is_attended() }
     }
 
+    /// Whether a listener is being told on a thread that may block.
+    pub(crate) fn is_away(&self, ear: usize) -> bool {
+        self.ears[ear].is_away()
+    }
+
     /// A change that was no change is not told after all. What is not needed any more comes back.
     pub(crate) fn untell(&mut self, ear: usize, told: Told<S>) -> impl Sized + use<S> {
         self.ears[ear].untell(told)

@@ -149,6 +149,10 @@ impl<S: GenServer> Ear<S> {
         self.wake(nudge);
     }
 
+    pub(super) const fn is_away(&self) -> bool {
+        self.away
+    }
+
     pub(super) const fn is_attended(&self) -> bool {
         self.attended
     }

@@ -70,7 +70,7 @@ impl<S: GenServer> Supervisor<S> {
         self.note_keepers();
     }
 
-    fn keeper(&self, ear: usize) -> JoinHandle<()> {
+    pub(super) fn keeper(&self, ear: usize) -> JoinHandle<()> {
         tokio::spawn(Keeper::new(self.logical.clone(), ear).run())
     }
 

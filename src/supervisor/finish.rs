@@ -102,10 +102,17 @@ impl<S: GenServer> Supervisor<S> {
     }
 
     fn poll_keepers(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        for keeper in &mut self.keepers {
-            // A keeper that dies now has told the rest while it went.
-            if keeper.as_mut().is_some_and(|keeper| Pin::new(keeper).poll(task).is_ready()) {
-                *keeper = None;
+        for ear in 0..self.keepers.len() {
+            let Some(keeper) = &mut self.keepers[ear] else { continue };
+            if Pin::new(keeper).poll(task).is_pending() {
+                continue;
+            }
+            // One that dies now has told the rest while it went, unless that is being told on a thread that may block: then
+            // another one waits for it.
+            let away = self.logical.cell.look(|record| record.feed.is_away(ear));
+            self.keepers[ear] = away.then(|| self.keeper(ear));
+            if away {
+                task.waker().wake_by_ref();
             }
         }
         if self.keepers.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
