@@ -105,6 +105,29 @@ both! {
         }
     }
 
+    /// LI10 KF4: a keeper that is killed while the end waits for its listener does not cut that short.
+    async fn a_keeper_killed_during_the_end_does_not_cut_it_short() {
+        let (listener, mut rein) = crate::listener::held::held();
+        let server = ServerSpec::new(Script::new(), 0_u64).listener(listener).start().await.expect("it starts");
+        assert_eq!(rein.next().await, crate::listener::held::Heard::Started(0));
+        assert_eq!(ask(&server, add).await, 1);
+        let stopping = tokio::spawn({
+            let server = server.clone();
+            async move { stop(&server).await }
+        });
+        until("it is about to end", || server.try_cast(inc()).is_err()).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        server.chaos().kill_keeper();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!stopping.is_finished(), "the listener has not heard the rest yet");
+        drop(rein);
+        soon(stopping).await.expect("joined");
+    }
+
     /// CH3: `inflict` does what the methods do, by a handle with a type and by one without.
     async fn faults_are_values() {
         for round in 0..2 {

@@ -5,7 +5,7 @@ mod blocking;
 mod chains;
 mod closures;
 mod comparator;
-mod held;
+pub(crate) mod held;
 mod independence;
 #[cfg(feature = "chaos")]
 mod keepers;
