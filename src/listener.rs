@@ -119,9 +119,9 @@ pub enum Overflow {
     Coalesce,
     /// The oldest event gives way to the new one.
     DropOldest,
-    /// No callback begins until there is room: the server waits for the listener, and nothing is lost. Requests of
-    /// [`Sys`](crate::Sys) and kills do not wait; a stop does. What the callback that filled the queue has said is said. A
-    /// listener that waits for a callback of its own server can wait for ever then.
+    /// No callback begins until there is room, but for the first one of an incarnation: the server waits for the listener, and
+    /// nothing is lost. Requests of [`Sys`](crate::Sys) and kills do not wait; a stop does. What the callback that filled the
+    /// queue has said is said. A listener that waits for a callback of its own server can wait for ever then.
     Block,
 }
 

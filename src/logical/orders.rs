@@ -49,7 +49,8 @@ impl<S: GenServer> Logical<S> {
     /// As [`kill`](Self::kill). What comes `then` is the parent's to say.
     pub(super) fn kill_and(&self, then: Option<Then>) {
         let (left, closed) = self.cell.end(|record, ended| {
-            if is_too_early(record, then) {
+            if then == Some(Then::Another) && !record.life.begun {
+                // It is of its parent's next life, if that comes. One whose parent is gone for good is never to begin.
                 return (None, None);
             }
             note(record, then);
@@ -103,7 +104,8 @@ impl<S: GenServer> Logical<S> {
             Shutdown::Infinity => None,
         };
         let closed = self.cell.look(|record| {
-            if is_too_early(record, then) {
+            if then.is_some() && !record.life.begun {
+                // There is nothing to be ended, and its parent may begin it some time.
                 return None;
             }
             note(record, then);
@@ -140,11 +142,6 @@ impl<S: GenServer> Logical<S> {
         record.life.suspended = false;
         self.mailbox.close(reason)
     }
-}
-
-/// Whether it is the parent's order to a child that it has not begun yet, and may begin some time.
-fn is_too_early<S: GenServer>(record: &Record<S>, then: Option<Then>) -> bool {
-    then.is_some() && !record.life.begun
 }
 
 /// Notes what the parent wants to come after this life; that nothing comes is final.

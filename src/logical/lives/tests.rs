@@ -26,6 +26,8 @@ impl GenServer for Idle {
     type Continue = Never;
 }
 
+type Order = fn(&Logical<Idle>, Then);
+
 async fn end_of(shutdown: Shutdown, order: impl FnOnce(&Logical<Idle>)) -> Result<ExitReason, StartError> {
     let spec = ServerSpec::new(Idle, ()).shutdown(shutdown);
     let logical = spec.plant(true).expect("nothing is wrong with it");
@@ -50,15 +52,24 @@ async fn an_order_to_end_that_comes_before_the_first_life_is_heard() {
 /// A supervisor that ends before it has begun a child may begin it in another life of its own.
 #[tokio::test(start_paused = true)]
 async fn what_a_parent_says_to_a_child_before_its_first_life_is_of_no_later_one() {
-    for order in [Child::shut_down, Child::kill] as [fn(&Logical<Idle>, Then); 2] {
+    let orders: [(Order, Then); 3] =
+        [(Child::shut_down, Then::Nothing), (Child::shut_down, Then::Another), (Child::kill, Then::Another)];
+    for (order, then) in orders {
         let logical = ServerSpec::new(Idle, ()).plant(true).expect("nothing is wrong with it");
-        order(&logical, Then::Nothing);
+        order(&logical, then);
         Logical::begin(&logical, &Handle::current()).expect("it has no name");
         assert!(logical.served().await.is_ok());
         let server = ServerRef::new(logical);
         assert!(server.is_alive());
         server.stop().await.expect("nobody else has stopped it");
     }
+}
+
+/// A supervisor that dies while a child is about to begin leaves no orphan.
+#[tokio::test(start_paused = true)]
+async fn who_is_killed_by_a_parent_that_is_gone_for_good_never_begins() {
+    let end = end_of(Shutdown::Infinity, |logical| Child::kill(logical, Then::Nothing)).await;
+    assert!(matches!(end, Err(StartError::Init(_))), "{end:?}");
 }
 
 /// A name that is taken keeps a server from its first life, and who listens is found out only for that: once.

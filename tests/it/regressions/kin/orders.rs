@@ -34,7 +34,7 @@ async fn settles(tree: &SupervisorRef, servers: &[ServerRef<Script<u64>>]) {
     }
     let is_as_listed = |server: &ServerRef<Script<u64>>| {
         let listed = tree.children().into_iter().find(|info| info.server == server.id());
-        listed.map_or(!server.is_alive(), |info| info.status == server.status())
+        listed.map_or_else(|| !server.is_alive(), |info| info.status == server.status())
     };
     // On another thread a server may serve a moment before its supervisor has noted that.
     until("the list says what there is", || servers.iter().all(is_as_listed)).await;
