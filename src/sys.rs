@@ -198,9 +198,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
     ///
     /// [`SysError::NoProc`] if the server is over.
     pub async fn resume(&self) -> Result<(), SysError> {
-        self.look(|_| ())?;
-        self.logical.resume();
-        Ok(())
+        self.logical.resume().ok_or(SysError::NoProc)
     }
 
     /// What the server has counted. The worker is not troubled for it.

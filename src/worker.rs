@@ -289,6 +289,7 @@ impl<S: GenServer> Worker<S> {
         let replies = scope.held();
         let committed = logical.cell.commit(*epoch, |record| {
             if record.faults.strike(callback) {
+                // A crash like any other: nothing is kept yet, and nothing said (K1).
                 return None;
             }
             record.keep(&mut snapshot, *epoch, callback, &mut nudge);

@@ -131,10 +131,14 @@ impl<S: GenServer> Logical<S> {
         })
     }
 
-    /// Lets callbacks begin again.
-    pub(crate) fn resume(&self) {
-        self.cell.look(|record| record.life.suspended = false);
+    /// Lets callbacks begin again. `None` if the server is over.
+    pub(crate) fn resume(&self) -> Option<()> {
+        self.cell.look(|record| {
+            let alive = !Self::is_over(record);
+            alive.then(|| record.life.suspended = false)
+        })?;
         self.mailbox.wake();
+        Some(())
     }
 
     fn close(&self, record: &mut Record<S>, reason: ExitReason) -> Closed {
