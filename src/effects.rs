@@ -64,6 +64,10 @@ impl<S: GenServer> Effects<S> {
         Self(None)
     }
 
+    pub(crate) const fn are_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     fn staged(&mut self) -> &mut Staged<S> {
         self.0.get_or_insert_default()
     }
@@ -234,7 +238,8 @@ impl<S: GenServer> Effects<S> {
     #[inline]
     pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
         let Some(staged) = self.0.take() else { return };
-        let Staged { tasks, removed, mut unwatched, stopped, watched, late, ended, met, .. } = *staged;
+        let Staged { tasks, aborted, removed, mut unwatched, stopped, watched, late, ended, met, .. } =
+            *staged;
         late.into_iter().for_each(|(watcher, down)| watcher(down));
         for (peer, down) in ended {
             peer.peer_ended(down);
@@ -257,6 +262,11 @@ impl<S: GenServer> Effects<S> {
         drop_each(watched);
         stopped.into_iter().for_each(|task| task.abort());
         for (name, _, body) in tasks {
+            if aborted.contains(&name) {
+                // It never runs; its drop tells the server so.
+                drop_quietly(body);
+                continue;
+            }
             let task = tokio::spawn(body);
             let unwanted = logical.cell.look(|record| record.note_task(name, task));
             unwanted.into_iter().for_each(|task| task.abort());

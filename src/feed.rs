@@ -98,6 +98,12 @@ impl<S: GenServer> Feed<S> {
         }
     }
 
+    /// Whether anybody wants to know what happens.
+    #[inline]
+    pub(crate) fn has_audience(&self) -> bool {
+        self.heard || !self.watchers.is_empty()
+    }
+
     /// There is another state.
     #[inline]
     pub(crate) fn changed(&mut self, nudge: &mut Nudge<S>) {
@@ -217,6 +223,16 @@ struct Errands<S: GenServer> {
     stale: Vec<Event<S>>,
 }
 
+impl<S: GenServer> Errands<S> {
+    fn run(self) {
+        let Self { keepers, watchers, stale } = self;
+        keepers.into_iter().for_each(Waker::wake);
+        // Those may be anybody's.
+        watchers.into_iter().map(Some).for_each(wake_quietly);
+        drop_each(stale);
+    }
+}
+
 impl<S: GenServer> Nudge<S> {
     pub(crate) const fn none() -> Self {
         Self(None)
@@ -244,11 +260,7 @@ impl<S: GenServer> Nudge<S> {
     #[inline]
     pub(crate) fn ring(self) {
         if let Some(errands) = self.0 {
-            let Errands { keepers, watchers, stale } = *errands;
-            keepers.into_iter().for_each(Waker::wake);
-            // Those may be anybody's.
-            watchers.into_iter().map(Some).for_each(wake_quietly);
-            drop_each(stale);
+            errands.run();
         }
     }
 }

@@ -54,8 +54,10 @@ pub(crate) enum Job<S: GenServer> {
 
 /// What follows a commit.
 pub(crate) enum Turn<S: GenServer> {
-    /// The next callback, or waiting for one.
+    /// The next callback, or looking for one.
     Next(Option<Job<S>>),
+    /// There is nothing to do: the mailbox knows whom to wake.
+    Sleep,
     Stop(ExitReason),
 }
 
@@ -73,7 +75,7 @@ impl From<Fenced> for Unkept {
     }
 }
 
-/// What a callback wants to come after it.
+/// What a callback wants to come after it, if that is anything but the next message.
 pub(crate) struct After<S: GenServer> {
     /// The user's, so dropped quietly if nothing comes of it.
     pub(crate) next: Quiet<Option<S::Continue>>,
@@ -83,7 +85,12 @@ pub(crate) struct After<S: GenServer> {
 }
 
 impl<S: GenServer> After<S> {
-    pub(crate) fn of(next: Next<S>, place: Place) -> Result<Self, Unkept> {
+    #[inline]
+    pub(crate) fn of(next: Next<S>, place: Place) -> Result<Option<Self>, Unkept> {
+        if let Next::Wait = next { Ok(None) } else { Self::unusual(next, place).map(Some) }
+    }
+
+    fn unusual(next: Next<S>, place: Place) -> Result<Self, Unkept> {
         let mut after = Self { next: Quiet::new(None), idle_until: None, stop: None, hibernate: false };
         let error = |message: String| Unkept::Crashed(CrashReport::new(CrashKind::Error, message, place));
         match next {

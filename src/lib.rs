@@ -152,6 +152,7 @@ mod request;
 mod requests;
 mod restart;
 mod scope;
+mod seat;
 mod server_ref;
 mod spec;
 mod supervisor;
@@ -191,7 +192,7 @@ pub use crate::{
     requests::{MultiCall, Requests, multi_call},
     restart::Backoff,
     server_ref::{ServerGuard, ServerRef, Status, WeakServerRef},
-    spec::{CommitPolicy, Mailbox, Poison, ServerSpec, Shutdown, WhenFull},
+    spec::{CommitPolicy, Dispatch, Mailbox, Poison, ServerSpec, Shutdown, WhenFull},
     sys::{Statistics, StatusReport, Sys},
     task::TaskRef,
     timers::TimerRef,

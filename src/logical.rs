@@ -30,12 +30,13 @@
 mod any;
 mod audience;
 mod child;
+mod dispatch;
 mod end;
 mod lives;
 mod mail;
 mod orders;
 
-pub(crate) use self::{audience::CAPACITY, lives::Verdict};
+pub(crate) use self::{audience::CAPACITY, dispatch::Queue, lives::Verdict};
 
 use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
@@ -49,11 +50,13 @@ use crate::{
     error::CallError,
     exit::ExitReason,
     gen_server::GenServer,
+    job::End,
     mailbox::Mailbox,
     name::{Label, ServerId},
     record::{Envelope, Parting, Record, fail_all},
     registry::Registry,
     reply::{AnySlot, Caller, Claim},
+    seat::Seat,
     spec::{Hooks, Options},
     sync::Mutex,
     tree::{Lineage, News},
@@ -69,7 +72,7 @@ pub(crate) struct Logical<S: GenServer> {
     pub(crate) lineage: Lineage,
     pub(crate) options: Options,
     pub(crate) hooks: Hooks<S>,
-    pub(crate) mailbox: Mailbox<Envelope<S>>,
+    pub(crate) mailbox: Mailbox<Envelope<S>, Arc<Seat<End>>>,
     pub(crate) cell: Cell<Record<S>>,
     deadlines: Mutex<Deadlines>,
     pub(crate) waits: Waits,

@@ -7,11 +7,7 @@
 //! One order holds for everything a sender sends (G4): who finds the mailbox full stands in [`line`], and nobody overtakes
 //! the line.
 
-use std::{
-    collections::VecDeque,
-    fmt, mem,
-    task::{Context, Waker},
-};
+use std::{collections::VecDeque, fmt, mem, task::Waker};
 
 use self::line::Line;
 pub(crate) use self::line::{Place, Ticket};
@@ -27,16 +23,16 @@ mod line;
 /// How many messages a segment of the queue holds.
 const SEGMENT: usize = 1024;
 
-pub(crate) struct Mailbox<M> {
+pub(crate) struct Mailbox<M, W = Waker> {
     owner: Label,
     /// How many messages may be queued; `None`: any number.
     capacity: Option<usize>,
     /// With how many of them this is logged.
     high_water: usize,
-    inbox: Mutex<Inbox<M>>,
+    inbox: Mutex<Inbox<M, W>>,
 }
 
-struct Inbox<M> {
+struct Inbox<M, W> {
     /// Full segments, oldest first.
     full: VecDeque<VecDeque<M>>,
     /// The segment being filled.
@@ -47,32 +43,54 @@ struct Inbox<M> {
     line: Line,
     /// Whether the high-water mark was reached, and the length has not fallen to half of it since.
     high: bool,
-    worker: Option<Waker>,
+    worker: Option<W>,
     intake: Intake,
     /// How often it was opened again, and how the life before ended.
     life: u64,
     last_end: Option<ExitReason>,
 }
 
+/// Who waits for messages.
+pub(crate) trait Sleeper: Clone {
+    fn is(&self, other: &Self) -> bool;
+    fn wake(self);
+}
+
+impl Sleeper for Waker {
+    fn is(&self, other: &Self) -> bool {
+        self.will_wake(other)
+    }
+
+    fn wake(self) {
+        wake_quietly(Some(self));
+    }
+}
+
 /// What a message that was put in leaves to be done.
 #[must_use = "the worker is woken by `stir`"]
-pub(crate) struct Stir {
-    worker: Option<Waker>,
+pub(crate) struct Stir<W> {
+    /// The worker, if it is asleep.
+    pub(crate) worker: Option<W>,
     /// The length, if it has reached the high-water mark.
     crossed: Option<usize>,
 }
 
 /// Who is to hear that nothing is taken in any more.
 #[must_use = "they are woken by `settle`, outside every lock (K8)"]
-#[derive(Default)]
-pub(crate) struct Closed {
-    worker: Option<Waker>,
+pub(crate) struct Closed<W> {
+    worker: Option<W>,
     line: Vec<Option<Waker>>,
 }
 
-impl Closed {
+impl<W> Default for Closed<W> {
+    fn default() -> Self {
+        Self { worker: None, line: Vec::new() }
+    }
+}
+
+impl<W: Sleeper> Closed<W> {
     pub(crate) fn settle(self) {
-        wake_quietly(self.worker);
+        self.worker.into_iter().for_each(W::wake);
         self.line.into_iter().for_each(wake_quietly);
     }
 }
@@ -118,7 +136,7 @@ pub(crate) enum Fetched {
     Closed(ExitReason),
 }
 
-impl<M> Mailbox<M> {
+impl<M, W: Sleeper> Mailbox<M, W> {
     pub(crate) fn new(owner: Label, capacity: Option<usize>, high_water: usize) -> Self {
         let inbox = Inbox {
             full: VecDeque::new(),
@@ -134,23 +152,33 @@ impl<M> Mailbox<M> {
         Self { owner, capacity, high_water, inbox: Mutex::new(inbox) }
     }
 
+    /// Queues a message if there is room and nobody waits for it. The worker is yet to be woken.
+    #[inline]
+    pub(crate) fn offer(&self, message: M) -> Result<Stir<W>, Refused<M>> {
+        self.push_if(message, |inbox, capacity| inbox.queued < capacity && inbox.line.is_empty())
+    }
+
     /// Queues a message if there is room and nobody waits for it.
     #[inline]
     pub(crate) fn try_push(&self, message: M) -> Result<(), Refused<M>> {
-        self.push_if(message, |inbox, capacity| inbox.queued < capacity && inbox.line.is_empty())
+        self.offer(message).map(|stir| self.stir(stir))
     }
 
     /// Queues a message whether there is room or not: for those who must not wait, because nobody else would make room.
     pub(crate) fn push_over(&self, message: M) -> Result<(), Dismissed<M>> {
-        self.push_if(message, |_, _| true).map_err(|refused| match refused {
-            Refused::Closed(dismissed) => dismissed,
-            Refused::Full(_) => unreachable!("it may be over the capacity"),
-        })
+        match self.push_if(message, |_, _| true) {
+            Ok(stir) => {
+                self.stir(stir);
+                Ok(())
+            }
+            Err(Refused::Closed(dismissed)) => Err(dismissed),
+            Err(Refused::Full(_)) => unreachable!("it may be over the capacity"),
+        }
     }
 
     /// Queues a message, or stands in line for room: then the ticket queues it.
     #[inline]
-    pub(crate) fn push(&self, message: M) -> Result<Option<Ticket<'_, M>>, Dismissed<M>> {
+    pub(crate) fn push(&self, message: M) -> Result<Option<Ticket<'_, M, W>>, Dismissed<M>> {
         match self.try_push(message) {
             Ok(()) => Ok(None),
             Err(Refused::Full(message)) => Ok(Some(Ticket::draw(self, message))),
@@ -159,7 +187,11 @@ impl<M> Mailbox<M> {
     }
 
     #[inline]
-    fn push_if(&self, message: M, may: impl FnOnce(&Inbox<M>, usize) -> bool) -> Result<(), Refused<M>> {
+    fn push_if(
+        &self,
+        message: M,
+        may: impl FnOnce(&Inbox<M, W>, usize) -> bool,
+    ) -> Result<Stir<W>, Refused<M>> {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
             return Err(Refused::Closed(Dismissed { message, intake: inbox.intake.clone() }));
@@ -170,10 +202,7 @@ impl<M> Mailbox<M> {
             }
             inbox.queued += 1;
         }
-        let stir = self.append(&mut inbox, message);
-        drop(inbox);
-        self.stir(stir);
-        Ok(())
+        Ok(self.append(&mut inbox, message))
     }
 
     /// Queues a message; if there is no room, in the place of the oldest that `may` go. The `batch` is older than the inbox. What
@@ -183,7 +212,7 @@ impl<M> Mailbox<M> {
         batch: &mut VecDeque<M>,
         message: M,
         may: impl Fn(&M) -> bool,
-    ) -> Result<(Option<M>, Stir), Dismissed<M>> {
+    ) -> Result<(Option<M>, Stir<W>), Dismissed<M>> {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
             return Err(Dismissed { message, intake: inbox.intake.clone() });
@@ -208,7 +237,7 @@ impl<M> Mailbox<M> {
 
     /// Puts a message in.
     #[inline]
-    fn append(&self, inbox: &mut Inbox<M>, message: M) -> Stir {
+    fn append(&self, inbox: &mut Inbox<M, W>, message: M) -> Stir<W> {
         inbox.filling.push_back(message);
         if inbox.filling.len() == SEGMENT {
             let segment = mem::take(&mut inbox.filling);
@@ -222,8 +251,10 @@ impl<M> Mailbox<M> {
 
     /// Tells who is to know of a message that was put in, outside every lock (K8).
     #[inline]
-    pub(crate) fn stir(&self, Stir { worker, crossed }: Stir) {
-        wake_quietly(worker);
+    pub(crate) fn stir(&self, Stir { worker, crossed }: Stir<W>) {
+        if let Some(worker) = worker {
+            worker.wake();
+        }
         if let Some(length) = crossed {
             self.warn(length);
         }
@@ -237,11 +268,11 @@ impl<M> Mailbox<M> {
     /// Wakes the worker if it waits for messages: there is something else to look at.
     pub(crate) fn wake(&self) {
         let worker = self.inbox.lock().worker.take();
-        wake_quietly(worker);
+        worker.into_iter().for_each(W::wake);
     }
 
-    /// Fills the empty `batch` with the oldest messages there are, or leaves a waker for when there are some.
-    pub(crate) fn fetch(&self, batch: &mut VecDeque<M>, cx: &Context<'_>) -> Fetched {
+    /// Fills the empty `batch` with the oldest messages there are, or notes whom to wake when there are some.
+    pub(crate) fn fetch(&self, batch: &mut VecDeque<M>, worker: &W) -> Fetched {
         debug_assert!(batch.is_empty(), "the worker fetches only when its batch is done");
         let mut inbox = self.inbox.lock();
         // A segment may have been emptied in the middle, where messages gave way to others.
@@ -259,13 +290,13 @@ impl<M> Mailbox<M> {
         if let Intake::Closing(reason) = &inbox.intake {
             return Fetched::Closed(reason.clone());
         }
-        inbox.listen(cx);
+        inbox.listen(worker);
         Fetched::Nothing
     }
 
-    /// Leaves a waker for when there is something to look at, and takes nothing.
-    pub(crate) fn listen(&self, cx: &Context<'_>) {
-        self.inbox.lock().listen(cx);
+    /// Notes whom to wake when there is something to look at, and takes nothing.
+    pub(crate) fn listen(&self, worker: &W) {
+        self.inbox.lock().listen(worker);
     }
 
     /// One message has left the batch: in a bounded mailbox the first in line may take its place.
@@ -289,7 +320,7 @@ impl<M> Mailbox<M> {
 
     /// Takes nothing in any more: what is queued will be handled, then the server ends with `reason`. The first reason
     /// stands. Whoever is in line gets the message back.
-    pub(crate) fn close(&self, reason: ExitReason) -> Closed {
+    pub(crate) fn close(&self, reason: ExitReason) -> Closed<W> {
         let mut inbox = self.inbox.lock();
         if !matches!(inbox.intake, Intake::Open) {
             return Closed::default();
@@ -299,13 +330,13 @@ impl<M> Mailbox<M> {
     }
 
     /// The server is over: takes nothing in any more, and gives back what is queued beside the batch.
-    pub(crate) fn end(&self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed) {
+    pub(crate) fn end(&self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed<W>) {
         self.inbox.lock().end(reason)
     }
 
     /// The server is over, and takes messages in for another life: gives back what is queued beside the batch. Whoever is in
     /// line is sent away.
-    pub(crate) fn turn_over(&self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed) {
+    pub(crate) fn turn_over(&self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed<W>) {
         let mut inbox = self.inbox.lock();
         let ended = inbox.end(reason);
         inbox.open();
@@ -343,13 +374,13 @@ impl<M> Mailbox<M> {
     }
 }
 
-impl<M> fmt::Debug for Mailbox<M> {
+impl<M, W> fmt::Debug for Mailbox<M, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 
-impl<M> Inbox<M> {
+impl<M, W: Sleeper> Inbox<M, W> {
     /// Whether whoever came in that `life` is sent away, and why.
     fn dismisses(&self, life: u64) -> Option<Intake> {
         match &self.intake {
@@ -359,7 +390,7 @@ impl<M> Inbox<M> {
         }
     }
 
-    fn end(&mut self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed) {
+    fn end(&mut self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed<W>) {
         self.intake = Intake::Ended(reason);
         let filling = mem::take(&mut self.filling);
         let queued = mem::take(&mut self.full).into_iter().chain([filling]).collect();
@@ -386,9 +417,9 @@ impl<M> Inbox<M> {
         self.high &= self.length(capacity) > high_water / 2;
     }
 
-    fn listen(&mut self, cx: &Context<'_>) {
-        if !self.worker.as_ref().is_some_and(|worker| worker.will_wake(cx.waker())) {
-            self.worker = Some(cx.waker().clone());
+    fn listen(&mut self, worker: &W) {
+        if !self.worker.as_ref().is_some_and(|known| known.is(worker)) {
+            self.worker = Some(worker.clone());
         }
     }
 

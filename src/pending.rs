@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -13,8 +13,8 @@ use crate::{
     error::{CallError, StopError},
     exit::ExitReason,
     gen_server::GenServer,
-    logical::{Deadline, Logical},
-    mailbox::{Dismissed, Intake, Refused, Ticket},
+    logical::{Deadline, Logical, Queue},
+    mailbox::{Dismissed, Intake, Refused},
     preserve::Kept,
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
@@ -37,7 +37,7 @@ pub struct PendingCall<'a, S: GenServer, T: Send + 'static> {
     request: Option<(S::Call, Claim)>,
     caller: Caller<T>,
     /// The place in the line for room.
-    ticket: Option<Ticket<'a, Envelope<S>>>,
+    ticket: Option<Queue<'a, S>>,
     deadline: Option<Deadline<'a>>,
     /// The edge to the called server, if a callback calls.
     waiting: Option<Waiting>,
@@ -73,7 +73,7 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
                 Some(waiting.map_err(|circle| CallError::Deadlock { cycle: circle.names() })?)
             }
         };
-        match self.logical.push(Envelope::Call(call, claim)) {
+        match self.logical.push_call(Envelope::Call(call, claim)) {
             Ok(ticket) => self.ticket = ticket,
             Err(Refused::Full(_)) => return Err(CallError::Full),
             Err(Refused::Closed(Dismissed { intake: Intake::Closing(reason), .. })) => {
@@ -81,8 +81,24 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
             }
             Err(Refused::Closed(_)) => return Err(CallError::NoProc),
         }
-        self.deadline = self.timeout.and_then(|after| self.logical.deadline(after, &self.caller));
         Ok(())
+    }
+
+    /// Waits for the answer, and for room in the mailbox before.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, CallError>> {
+        if let Some(ticket) = &mut self.ticket {
+            match ticket.poll(cx).map_err(|dismissed| dismissed.intake) {
+                // Its deadline may pass while it waits for room.
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.ticket = None,
+                // It has been waiting, so it is told how the server ended.
+                Poll::Ready(Err(Intake::Closing(reason) | Intake::Ended(reason))) => {
+                    return Poll::Ready(Err(CallError::Stopped(reason)));
+                }
+                Poll::Ready(Err(Intake::Open)) => unreachable!("an open mailbox dismisses nobody"),
+            }
+        }
+        self.caller.poll(cx)
     }
 }
 
@@ -91,29 +107,21 @@ impl<S: GenServer, T: Send + 'static> Future for PendingCall<'_, S, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Some((call, claim)) = this.request.take() {
+        let request = this.request.take();
+        let is_first = request.is_some();
+        if let Some((call, claim)) = request {
             if let Err(error) = this.send(call, claim) {
                 return Poll::Ready(Err(error));
             }
         }
-        let queued = this.ticket.as_mut().map(|ticket| ticket.poll(cx));
-        let answer = match queued {
-            // It has been waiting, so it is told how the server ended.
-            Some(Poll::Ready(Err(Dismissed {
-                intake: Intake::Closing(reason) | Intake::Ended(reason),
-                ..
-            }))) => Err(CallError::Stopped(reason)),
-            Some(Poll::Ready(Err(Dismissed { intake: Intake::Open, .. }))) => {
-                unreachable!("an open mailbox dismisses nobody")
-            }
-            Some(Poll::Ready(Ok(()))) => {
-                this.ticket = None;
-                ready!(this.caller.poll(cx))
-            }
-            Some(Poll::Pending) | None => ready!(this.caller.poll(cx)),
-        };
-        (this.ticket, this.deadline, this.waiting) = (None, None, None);
-        Poll::Ready(answer)
+        let polled = this.poll_answer(cx);
+        if polled.is_ready() {
+            (this.ticket, this.deadline, this.waiting) = (None, None, None);
+        } else if is_first {
+            // Mostly the answer is there by now, and no deadline is needed.
+            this.deadline = this.timeout.and_then(|after| this.logical.deadline(after, &this.caller));
+        }
+        polled
     }
 }
 

@@ -30,7 +30,8 @@ use crate::{
     extras::Extras,
     feed::{Ear, Event, Feed, Nudge},
     gen_server::GenServer,
-    job::{After, Job},
+    job::{After, End, Job, Turn},
+    mailbox::{Fetched, Mailbox},
     preserve::{Kept, Snapshot},
     probe::Probes,
     registry::Registration,
@@ -38,6 +39,7 @@ use crate::{
     request::Request,
     restart::Budget,
     scope::Said,
+    seat::Seat,
     supervisor::Factory,
     task::TaskRef,
     tasks::Tasks,
@@ -194,13 +196,26 @@ impl<S: GenServer> Record<S> {
             }
         }
         // From here on nobody waits for this server to do anything about it.
-        claim.iter_mut().for_each(Claim::let_go);
+        claim.iter().for_each(Claim::let_go);
         Left { claim, parting: self.parting.take(), copy }
     }
 
     /// Notes what is to come after a callback.
     #[inline]
-    pub(crate) fn follow(&mut self, after: &mut After<S>, callback: Callback) {
+    pub(crate) fn follow(&mut self, after: &mut Option<After<S>>, callback: Callback) {
+        // What was pending when the last incarnation ended stays so, unless `restarted` wants it otherwise. A system request
+        // is no message.
+        let stays = matches!(callback, Callback::Restarted | Callback::System);
+        let idle_until = after.as_ref().and_then(|after| after.idle_until);
+        if !stays || idle_until.is_some() {
+            self.idle_until = idle_until;
+        }
+        if let Some(after) = after {
+            self.follow_up(after, callback);
+        }
+    }
+
+    fn follow_up(&mut self, after: &mut After<S>, callback: Callback) {
         let opening = callback == Callback::Restarted;
         match (self.continues.last_mut(), after.next.as_mut()) {
             // An incarnation that was killed before the continue of its `restarted` ran has left it; one is enough.
@@ -210,12 +225,6 @@ impl<S: GenServer> Record<S> {
                 self.continues.extend(after.next.take());
                 self.opening_continue = opening;
             }
-        }
-        // What was pending when the last incarnation ended stays so, unless `restarted` wants it otherwise. A system request
-        // is no message.
-        let stays = matches!(callback, Callback::Restarted | Callback::System);
-        if !stays || after.idle_until.is_some() {
-            self.idle_until = after.idle_until;
         }
         // An abnormal stop ends the incarnation only.
         if let Some(reason) = after.stop.as_ref().filter(|reason| !reason.is_abnormal()) {
@@ -232,11 +241,46 @@ impl<S: GenServer> Record<S> {
     /// Takes the next thing to do that needs no waiting, and puts it in hand.
     #[inline]
     pub(crate) fn next_job(&mut self) -> Option<Job<S>> {
-        let nothing_but_mail = self.extras.is_none()
+        if self.is_all_mail() { self.mail() } else { self.first_of_all() }
+    }
+
+    /// Whether there is nothing to do but what comes by mail.
+    #[inline]
+    pub(crate) fn is_all_mail(&self) -> bool {
+        self.extras.is_none()
             && self.continues.is_empty()
             && self.stopping.is_none()
-            && !self.is_held_up();
-        if nothing_but_mail { self.mail() } else { self.first_of_all() }
+            && self.idle_until.is_none()
+            && !self.is_held_up()
+    }
+
+    /// Whether a commit has nothing to see to but the state, the caller and what comes next.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_all_mail()
+            && self.deferred.is_empty()
+            && !self.feed.has_audience()
+            && self.debug.is_none()
+            && matches!(self.fallback, Fallback::None)
+            && self.faults.are_none()
+    }
+
+    /// What is to be done next, as far as that is known without looking at the clock.
+    #[inline]
+    pub(crate) fn next_turn(
+        &mut self,
+        mailbox: &Mailbox<Envelope<S>, Arc<Seat<End>>>,
+        seat: &Arc<Seat<End>>,
+    ) -> Turn<S> {
+        let mut next = self.next_job();
+        if next.is_none() && self.is_all_mail() {
+            match mailbox.fetch(&mut self.batch, seat) {
+                Fetched::Messages => next = self.next_job(),
+                Fetched::Nothing => return Turn::Sleep,
+                Fetched::Closed(_) => {}
+            }
+        }
+        Turn::Next(next)
     }
 
     fn first_of_all(&mut self) -> Option<Job<S>> {
@@ -343,17 +387,20 @@ impl<S: GenServer> Record<S> {
     /// Notes that a callback of incarnation `epoch` went well. Tells whether it serves from now on.
     #[inline]
     pub(crate) fn went_well(&mut self, callback: Callback, epoch: u64, nudge: &mut Nudge<S>) -> bool {
-        let took = match callback {
-            Callback::Init => None,
-            Callback::Restarted => {
-                self.counters.restarts += 1;
-                Some(self.life.died.take().map_or(Duration::ZERO, |died| died.elapsed()))
-            }
-            _ => {
-                self.life.proven = true;
-                return false;
-            }
-        };
+        let opens = matches!(callback, Callback::Init | Callback::Restarted);
+        if opens {
+            self.begins_to_serve(callback, epoch, nudge);
+        } else {
+            self.life.proven = true;
+        }
+        opens
+    }
+
+    fn begins_to_serve(&mut self, opening: Callback, epoch: u64, nudge: &mut Nudge<S>) {
+        let took = (opening == Callback::Restarted).then(|| {
+            self.counters.restarts += 1;
+            self.life.died.take().map_or(Duration::ZERO, |died| died.elapsed())
+        });
         self.life.phase = Phase::Running;
         self.life.serving = epoch;
         self.life.served = true;
@@ -361,7 +408,6 @@ impl<S: GenServer> Record<S> {
             None => Event::Started { kept: self.kept.clone() },
             Some(took) => Event::Restarted { incarnation: epoch, took },
         });
-        true
     }
 
     /// Keeps the `fresh` snapshot from now on, and leaves in its place the one that is not kept any more, if there is one.
@@ -374,8 +420,7 @@ impl<S: GenServer> Record<S> {
         nudge: &mut Nudge<S>,
     ) {
         let Some(snapshot) = fresh else { return };
-        self.counters.commits += 1;
-        self.kept.swap(snapshot, self.kept.version() + 1, incarnation);
+        self.replace(snapshot, incarnation);
         match &mut self.fallback {
             Fallback::None => {}
             Fallback::Initial(initial) => {
@@ -390,6 +435,13 @@ impl<S: GenServer> Record<S> {
         if callback != Callback::Init {
             self.feed.push(nudge, || Event::Changed { kept: self.kept.clone(), callback });
         }
+    }
+
+    /// Keeps `snapshot` from now on, and leaves in its place the one that is not kept any more.
+    #[inline]
+    pub(crate) fn replace(&mut self, snapshot: &mut Arc<Snapshot<S>>, incarnation: u64) {
+        self.counters.commits += 1;
+        self.kept.swap(snapshot, self.kept.version() + 1, incarnation);
     }
 
     /// Goes back to the fallback, as a change of its own that the listeners are told of.

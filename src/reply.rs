@@ -5,18 +5,16 @@
 
 use std::{
     cell::Cell,
-    fmt, mem,
+    fmt,
     sync::{Arc, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
-use crate::{
-    contain::{drop_quietly, wake_quietly},
-    error::CallError,
-    name::ServerId,
-    scope,
-    sync::{AtomicUsize, Mutex, Ordering},
-};
+mod slot;
+
+pub(crate) use self::slot::AnySlot;
+use self::slot::{Held, Slot};
+use crate::{error::CallError, name::ServerId, scope};
 
 /// The address a request is answered at.
 ///
@@ -74,27 +72,24 @@ use crate::{
 /// ```
 #[must_use = "a `Reply` dropped unanswered gives the caller `NoReply`"]
 pub struct Reply<T> {
-    slot: Arc<Slot<T>>,
+    /// `None` once it was sent.
+    slot: Option<Arc<Slot<T>>>,
 }
 
 impl<T: Send + 'static> Reply<T> {
     /// Answers the caller. Does nothing if it was answered before, or if the caller is gone.
-    pub fn send(self, value: T) {
-        let server = self.slot.server;
-        let dropped = match scope::epoch_inside(server) {
+    pub fn send(mut self, value: T) {
+        let Some(slot) = self.slot.take() else { return };
+        let dropped = match scope::epoch_inside(slot.server) {
             // K1: what is said inside a callback is heard only after its commit.
-            Some(epoch) => match self.slot.hold(epoch, value) {
-                Held::Now => {
-                    scope::hold(self.slot.clone());
-                    None
-                }
-                Held::InPlaceOf(answer) => {
-                    scope::hold(self.slot.clone());
-                    Some(answer)
+            Some(epoch) => match slot.hold(epoch, value) {
+                Held::InPlaceOf(before) => {
+                    scope::hold(slot);
+                    before
                 }
                 Held::Not(value) => Some(value),
             },
-            None => self.slot.answer(Ok(value)),
+            None => slot.answer_and_let_go(value),
         };
         drop(dropped);
     }
@@ -105,32 +100,33 @@ impl<T> Reply<T> {
     /// answered. For a server that keeps replies in its state and has something to give to one of them. What this callback
     /// has sent itself, and not yet committed, does not count as an answer.
     pub fn is_closed(&self) -> bool {
-        matches!(self.slot.inner.lock().answer, Answer::Given(_) | Answer::Gone)
+        self.slot.as_ref().is_none_or(|slot| slot.is_closed())
     }
 
     /// Whether there is no answer yet and somebody waits for one.
     pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self.slot.inner.lock().answer, Answer::None)
+        self.slot.as_ref().is_some_and(|slot| slot.is_awaited())
     }
 }
 
 impl<T> Clone for Reply<T> {
     fn clone(&self) -> Self {
         let _ = CLONED.try_with(|cloned| cloned.set(cloned.get().wrapping_add(1)));
-        self.slot.claims.fetch_add(1, Ordering::Relaxed);
+        self.slot.iter().for_each(|slot| slot.join());
         Self { slot: self.slot.clone() }
     }
 }
 
 impl<T> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("server", &self.slot.server).finish_non_exhaustive()
+        let server = self.slot.as_ref().map(|slot| slot.server);
+        f.debug_struct("Reply").field("server", &server).finish_non_exhaustive()
     }
 }
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
-        self.slot.unclaim(1);
+        self.slot.iter().for_each(|slot| slot.let_go());
     }
 }
 
@@ -145,54 +141,26 @@ pub(crate) fn cloned_here() -> usize {
 
 /// The three ends of one call.
 pub(crate) fn open<T: Send + 'static>(server: ServerId) -> (Reply<T>, Claim, Caller<T>) {
-    let slot = Arc::new(Slot {
-        server,
-        claims: AtomicUsize::new(CLAIM + 1),
-        inner: Mutex::new(Inner { answer: Answer::None, waker: None }),
-    });
+    let slot = Arc::new(Slot::new(server));
     (
-        Reply { slot: slot.clone() },
-        Claim { slot: slot.clone(), weight: CLAIM },
-        Caller { slot, waits: false, done: false },
+        Reply { slot: Some(slot.clone()) },
+        Claim { slot: slot.clone(), settled: false },
+        Caller { slot, done: false },
     )
 }
 
 /// Where the caller waits.
 pub(crate) struct Caller<T> {
     slot: Arc<Slot<T>>,
-    /// Whether the slot has a waker.
-    waits: bool,
     /// Whether the answer was taken out.
     done: bool,
 }
 
 impl<T: Send + 'static> Caller<T> {
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<T, CallError>> {
-        // A waker is not ours, so it is cloned and dropped outside the lock (K8); the first poll always needs one.
-        let mut fresh = (!self.waits).then(|| cx.waker().clone());
-        loop {
-            let mut inner = self.slot.inner.lock();
-            if let Answer::Given(_) = inner.answer {
-                let Answer::Given(answer) = mem::replace(&mut inner.answer, Answer::Gone) else {
-                    unreachable!("the answer was given a line ago, under the same lock")
-                };
-                drop(inner);
-                self.done = true;
-                return Poll::Ready(answer);
-            }
-            if inner.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                return Poll::Pending;
-            }
-            if let Some(fresh) = fresh.take() {
-                let stale = inner.waker.replace(fresh);
-                drop(inner);
-                drop(stale);
-                self.waits = true;
-                return Poll::Pending;
-            }
-            drop(inner);
-            fresh = Some(cx.waker().clone());
-        }
+        let polled = self.slot.wait(cx);
+        self.done = polled.is_ready();
+        polled
     }
 
     /// The slot, for a deadline.
@@ -203,22 +171,17 @@ impl<T: Send + 'static> Caller<T> {
 
 impl<T> Drop for Caller<T> {
     fn drop(&mut self) {
-        if self.done {
-            return;
+        if !self.done {
+            self.slot.leave();
         }
-        let mut inner = self.slot.inner.lock();
-        let answer = mem::replace(&mut inner.answer, Answer::Gone);
-        let waker = inner.waker.take();
-        drop(inner);
-        drop((answer, waker));
     }
 }
 
 /// The server's own hold on a call it has queued or in hand.
 pub(crate) struct Claim {
     slot: Arc<dyn AnySlot>,
-    /// What it counts as: [`CLAIM`], or one like a [`Reply`] once it is let go of.
-    weight: usize,
+    /// Whether the server has nothing to do for the call any more.
+    settled: bool,
 }
 
 impl Claim {
@@ -227,180 +190,43 @@ impl Claim {
         self.slot.fail(error);
     }
 
-    /// Lets go of the call after its callback has committed. If a `Reply` of it is still about, this is the way to it.
-    pub(crate) fn defer(self) -> Option<Weak<dyn AnySlot>> {
-        (self.slot.claims().load(Ordering::Acquire) > self.weight).then(|| Arc::downgrade(&self.slot))
+    /// The callback of `epoch` has committed. If what it has `held` is the answer to this call, releases that, and lets go.
+    #[inline]
+    pub(crate) fn release(&mut self, held: &Arc<dyn AnySlot>, epoch: u64) -> bool {
+        let own = !self.settled && Arc::ptr_eq(&self.slot, held);
+        if own {
+            self.settled = true;
+            held.release(epoch, true);
+        }
+        own
+    }
+
+    /// Lets go of the call after its callback has committed. If it is open still, this is the way to it.
+    pub(crate) fn defer(mut self) -> Option<Weak<dyn AnySlot>> {
+        if self.settled {
+            return None;
+        }
+        self.settled = true;
+        self.slot.settle().then(|| Arc::downgrade(&self.slot))
     }
 
     /// The server has nothing to do for it any more but to say so. Runs no user code.
-    pub(crate) fn let_go(&mut self) {
-        let before = mem::replace(&mut self.weight, 1);
-        self.slot.claims().fetch_sub(before - 1, Ordering::AcqRel);
+    pub(crate) fn let_go(&self) {
+        self.slot.out_of_hand();
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.slot.give_up(self.weight);
+        if !self.settled {
+            self.slot.settle();
+        }
     }
 }
 
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim").finish_non_exhaustive()
-    }
-}
-
-/// A slot, whatever the type of its answer.
-pub(crate) trait AnySlot: Send + Sync {
-    /// The callback of `epoch` that holds an answer here has committed: gives it to the caller.
-    fn release(&self, epoch: u64);
-    /// The callback of `epoch` that holds an answer here has crashed: there was none.
-    fn forget(&self, epoch: u64);
-    /// Answers with an error, unless an answer went out before.
-    fn fail(&self, error: CallError);
-    /// The [`Claim`] is going, which counted for so much.
-    fn give_up(&self, weight: usize);
-    /// How many [`Reply`]s there are, and [`CLAIM`] if there is the [`Claim`].
-    fn claims(&self) -> &AtomicUsize;
-    /// Whether the server itself has still to do something for an answer.
-    fn is_in_hand(&self) -> bool;
-}
-
-/// What the server's own hold counts as, among the claims of a slot.
-const CLAIM: usize = 1 << (usize::BITS - 1);
-
-struct Slot<T> {
-    server: ServerId,
-    /// How many `Reply`s could still answer, and [`CLAIM`] if the server could.
-    claims: AtomicUsize,
-    inner: Mutex<Inner<T>>,
-}
-
-struct Inner<T> {
-    answer: Answer<T>,
-    waker: Option<Waker>,
-}
-
-enum Answer<T> {
-    None,
-    /// Sent inside a callback of this epoch that has not committed yet. Not an answer so far: whoever answers for good
-    /// before it is released wins.
-    Held {
-        epoch: u64,
-        value: T,
-    },
-    Given(Result<T, CallError>),
-    /// Taken by the caller, or the caller is gone.
-    Gone,
-}
-
-enum Held<T> {
-    Now,
-    InPlaceOf(T),
-    Not(T),
-}
-
-impl<T> Slot<T> {
-    /// Gives the answer that counts, unless there is one. What must be dropped comes back: not under the lock (K8).
-    fn answer(&self, answer: Result<T, CallError>) -> Option<T> {
-        let mut inner = self.inner.lock();
-        if matches!(inner.answer, Answer::Given(_) | Answer::Gone) {
-            return answer.ok();
-        }
-        let before = mem::replace(&mut inner.answer, Answer::Given(answer));
-        let waker = inner.waker.take();
-        drop(inner);
-        wake_quietly(waker);
-        match before {
-            Answer::Held { value, .. } => Some(value),
-            _ => None,
-        }
-    }
-
-    fn hold(&self, epoch: u64, value: T) -> Held<T> {
-        let mut inner = self.inner.lock();
-        match inner.answer {
-            Answer::None => {
-                inner.answer = Answer::Held { epoch, value };
-                Held::Now
-            }
-            // What a fenced incarnation holds will never be released.
-            Answer::Held { epoch: before, .. } if before < epoch => {
-                match mem::replace(&mut inner.answer, Answer::Held { epoch, value }) {
-                    Answer::Held { value, .. } => Held::InPlaceOf(value),
-                    _ => unreachable!("it was held a line ago, under the same lock"),
-                }
-            }
-            _ => Held::Not(value),
-        }
-    }
-
-    /// Takes the answer that `epoch` holds here and leaves `None`, or leaves `Given` if it is released.
-    fn end_hold(&self, epoch: u64, release: bool) -> Option<T> {
-        let mut inner = self.inner.lock();
-        if !matches!(inner.answer, Answer::Held { epoch: by, .. } if by == epoch) {
-            return None;
-        }
-        let Answer::Held { value, .. } = mem::replace(&mut inner.answer, Answer::None) else {
-            unreachable!("it was held a line ago, under the same lock")
-        };
-        if !release {
-            return Some(value);
-        }
-        inner.answer = Answer::Given(Ok(value));
-        let waker = inner.waker.take();
-        drop(inner);
-        wake_quietly(waker);
-        None
-    }
-
-    fn unclaim(&self, claim: usize) {
-        if self.claims.fetch_sub(claim, Ordering::AcqRel) == claim {
-            self.orphaned();
-        }
-    }
-
-    /// Nobody is left who could answer; what a callback holds may yet be released.
-    fn orphaned(&self) {
-        let mut inner = self.inner.lock();
-        if matches!(inner.answer, Answer::None) {
-            inner.answer = Answer::Given(Err(CallError::NoReply));
-            let waker = inner.waker.take();
-            drop(inner);
-            wake_quietly(waker);
-        }
-    }
-}
-
-impl<T: Send + 'static> AnySlot for Slot<T> {
-    fn release(&self, epoch: u64) {
-        self.end_hold(epoch, true);
-    }
-
-    fn forget(&self, epoch: u64) {
-        let unsaid = self.end_hold(epoch, false);
-        if self.claims.load(Ordering::Acquire) == 0 {
-            self.orphaned();
-        }
-        drop(unsaid);
-    }
-
-    fn fail(&self, error: CallError) {
-        drop_quietly(self.answer(Err(error)));
-    }
-
-    fn give_up(&self, weight: usize) {
-        self.unclaim(weight);
-    }
-
-    fn claims(&self) -> &AtomicUsize {
-        &self.claims
-    }
-
-    fn is_in_hand(&self) -> bool {
-        let claimed = self.claims.load(Ordering::Acquire) >= CLAIM;
-        claimed && matches!(self.inner.lock().answer, Answer::None | Answer::Held { .. })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     contain::{Payload, catch},
     name::ServerId,
     peer::Peer,
-    reply::AnySlot,
+    reply::{AnySlot, Claim},
 };
 
 thread_local! {
@@ -67,11 +67,14 @@ impl Scope {
         }
     }
 
-    /// The callback is committed: its replies go out.
+    /// The callback is committed: its replies go out. `claim`: of the call that it was, if it was one.
     #[inline]
-    pub(crate) fn say(&mut self) {
-        for slot in self.active.iter_mut().flat_map(|active| active.held.drain(..)) {
-            release(&*slot, self.epoch);
+    pub(crate) fn say(&mut self, claim: &mut Option<Claim>) {
+        let Some(active) = self.active.as_mut().filter(|active| !active.held.is_empty()) else { return };
+        for slot in active.held.drain(..) {
+            if !claim.as_mut().is_some_and(|claim| claim.release(&slot, self.epoch)) {
+                slot.release(self.epoch, false);
+            }
         }
     }
 
@@ -133,13 +136,9 @@ pub(crate) struct Said {
 impl Drop for Said {
     fn drop(&mut self) {
         for slot in self.held.drain(..) {
-            release(&*slot, self.epoch);
+            slot.release(self.epoch, false);
         }
     }
-}
-
-fn release(slot: &dyn AnySlot, epoch: u64) {
-    slot.release(epoch);
 }
 
 impl fmt::Debug for Scope {

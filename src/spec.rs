@@ -28,7 +28,7 @@ use crate::{
     tree::Care,
 };
 
-pub use self::options::{CommitPolicy, Mailbox, Poison, Shutdown, WhenFull};
+pub use self::options::{CommitPolicy, Dispatch, Mailbox, Poison, Shutdown, WhenFull};
 pub(crate) use self::options::{Hooks, Options};
 
 /// The description of a server, to be [started](Self::start).
@@ -164,6 +164,12 @@ impl<S: GenServer> ServerSpec<S> {
     /// [`start`](Self::start).
     pub fn commit(mut self, policy: CommitPolicy) -> Self {
         self.options.commit = policy;
+        self
+    }
+
+    /// Where the callbacks of calls run. Defaults to [`Dispatch::Direct`].
+    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
+        self.options.dispatch = dispatch;
         self
     }
 

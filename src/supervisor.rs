@@ -3,11 +3,11 @@
 
 mod attend;
 mod finish;
+mod incarnation;
 mod restarting;
 
 use std::{
     mem,
-    pin::Pin,
     sync::Arc,
     task::{Context as Task, Poll, ready},
     time::Duration,
@@ -18,6 +18,7 @@ use tokio::{
     time::Instant,
 };
 
+use self::incarnation::Incarnation;
 use crate::{
     alarm::Alarm,
     contain::{Payload, Quiet, catch},
@@ -42,11 +43,11 @@ pub(crate) struct Supervisor<S: GenServer> {
     logical: Arc<Logical<S>>,
     /// Taken from the record at the first start; an upgrade puts another one there.
     factory: Option<Factory<S>>,
-    worker: Option<JoinHandle<End>>,
+    worker: Option<Incarnation>,
     /// One for each listener; `None` for one that is done.
     keepers: Vec<Option<JoinHandle<()>>>,
     /// Workers that could not be stopped (K5).
-    zombies: Vec<JoinHandle<End>>,
+    zombies: Vec<Incarnation>,
     /// The server's own tasks, once they are aborted.
     tasks: Vec<JoinHandle<()>>,
     keeper_budget: Budget,
@@ -130,8 +131,9 @@ impl<S: GenServer> Supervisor<S> {
         let factory = self.factory.as_ref().expect("a server is not started without a factory");
         let end = match catch(&***factory) {
             Ok(server) => {
-                let worker = worker::live(self.logical.clone(), epoch, Quiet::new(server), initial, opening);
-                self.worker = Some(tokio::spawn(worker));
+                let (logical, server) = (self.logical.clone(), Quiet::new(server));
+                let worker = |seat| worker::live(logical, seat, epoch, server, initial, opening);
+                self.worker = Some(Incarnation::spawn(worker));
                 self.watch(first).await
             }
             Err(payload) => {
@@ -198,7 +200,7 @@ impl<S: GenServer> Supervisor<S> {
 
     fn poll_worker(&mut self, task: &mut Task<'_>) -> Poll<End> {
         let Some(worker) = &mut self.worker else { return Poll::Ready(End::Fenced) };
-        let joined = ready!(Pin::new(worker).poll(task));
+        let joined = ready!(worker.poll(task));
         self.worker = None;
         Poll::Ready(joined.unwrap_or_else(|error| self.unforeseen(error)))
     }

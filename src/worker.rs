@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     mem,
     sync::Arc,
-    task::{Context as Task, Poll, Waker, ready},
+    task::{Context as Task, Poll, ready},
 };
 
 use tokio::{task::coop, time::Instant};
@@ -31,7 +31,10 @@ use crate::{
     preserve::{Preserve, Snapshot, StateMut},
     probe::Probes,
     record::{InHand, Parting},
+    reply::Claim,
     scope::Scope,
+    seat::Seat,
+    spec::Poison,
     supervisor::Factory,
 };
 
@@ -67,11 +70,21 @@ pub(crate) struct Worker<S: GenServer> {
     stopwatch: Stopwatch,
     /// What an upgrade puts in the place of the supervisor's factory, with its commit.
     factory: Option<Factory<S>>,
+    /// What it leaves in the mailbox when it goes to sleep.
+    seat: Arc<Seat<End>>,
+    /// Whether it has done so with its last commit.
+    asleep: bool,
+    /// How many callbacks it may run before others get their turn.
+    turns: u8,
 }
+
+/// So many callbacks count as one turn of a Tokio resource.
+const TURNS: u8 = 8;
 
 /// Lives one incarnation. `initial` is the state as it was given, for the first one.
 pub(crate) async fn live<S: GenServer>(
     logical: Arc<Logical<S>>,
+    seat: Arc<Seat<End>>,
     epoch: u64,
     server: Quiet<S>,
     initial: Option<Quiet<S::State>>,
@@ -106,6 +119,9 @@ pub(crate) async fn live<S: GenServer>(
         probes,
         stopwatch: Stopwatch::default(),
         factory: None,
+        seat,
+        asleep: false,
+        turns: 0,
         logical,
     };
     drop_quietly(kept);
@@ -138,6 +154,7 @@ impl<S: GenServer> Worker<S> {
                     continue;
                 }
                 Ok(Turn::Next(None)) => {}
+                Ok(Turn::Sleep) => self.asleep = true,
                 Ok(Turn::Stop(reason)) => return self.stop(reason.at(self.place(callback)), false).await,
                 Err(Unkept::Crashed(report)) => return self.crash(report).await,
                 Err(Unkept::Ignored) => return End::NotStarted(StartError::Ignored),
@@ -167,6 +184,9 @@ impl<S: GenServer> Worker<S> {
     }
 
     fn poll_take(&mut self, task: &mut Task<'_>) -> Poll<Result<Job<S>, Fenced>> {
+        if mem::take(&mut self.asleep) {
+            return Poll::Pending;
+        }
         // A busy worker yields now and then like any Tokio resource, so that it can be aborted and others get their turn.
         let coop = ready!(coop::poll_proceed(task));
         loop {
@@ -177,10 +197,10 @@ impl<S: GenServer> Worker<S> {
                     return Ok(job);
                 }
                 if record.is_held_up() {
-                    self.logical.mailbox.listen(task);
+                    self.logical.mailbox.listen(&self.seat);
                     return Err(None);
                 }
-                let fetched = self.logical.mailbox.fetch(&mut record.batch, task);
+                let fetched = self.logical.mailbox.fetch(&mut record.batch, &self.seat);
                 if let Fetched::Messages = fetched {
                     return record.next_job().ok_or(None);
                 }
@@ -206,6 +226,7 @@ impl<S: GenServer> Worker<S> {
                 Err(fenced) => return Poll::Ready(Err(fenced)),
                 Ok(Ok(job)) => {
                     coop.made_progress();
+                    self.turns = TURNS;
                     self.taken(&job);
                     return Poll::Ready(Ok(job));
                 }
@@ -276,16 +297,83 @@ impl<S: GenServer> Worker<S> {
     /// Keeps what the callback did, then releases what it said. No await in here, so no kill can fall in between.
     fn commit(&mut self, callback: Callback, next: Next<S>) -> Result<Turn<S>, Unkept> {
         self.scope.end_waits();
-        let mut after = After::of(next, self.place(callback))?;
+        let after = After::of(next, self.place(callback))?;
+        self.turns = self.turns.saturating_sub(1);
         // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
-        let mut snapshot =
-            if self.is_due(callback, after.stop.is_some()) { self.snapshot(callback)? } else { None };
+        let mut snapshot = if self.is_due(callback, stops(&after)) { self.snapshot(callback)? } else { None };
+        if after.is_none() && self.is_plain(callback) {
+            match self.commit_plainly(&mut snapshot) {
+                Ok(Some(turn)) => return Ok(turn),
+                Ok(None) => {}
+                Err(Fenced) => {
+                    drop_quietly(snapshot);
+                    return Err(Unkept::Fenced);
+                }
+            }
+        }
+        self.commit_fully(callback, after, snapshot)
+    }
+
+    /// Whether the callback has left nothing to see to but a message's state and replies.
+    fn is_plain(&self, callback: Callback) -> bool {
+        matches!(callback, Callback::Call | Callback::Cast | Callback::Info)
+            && self.cx.effects.are_none()
+            && self.probes.is_none()
+            && self.debug.is_none()
+            && self.factory.is_none()
+            && self.logical.options.poison == Poison::Stop
+    }
+
+    /// Commits where there is nothing to see to but the state, the caller and the next message, as with nearly every callback.
+    /// `None` if there is more, and nothing is done.
+    #[inline]
+    fn commit_plainly(&mut self, snapshot: &mut Option<Arc<Snapshot<S>>>) -> Result<Option<Turn<S>>, Fenced> {
+        let Self { logical, epoch, scope, seat, turns, .. } = self;
+        let (replies, mut claim) = (scope.held(), None);
+        let committed = logical.cell.commit(*epoch, |record| {
+            if !record.is_plain() {
+                return None;
+            }
+            if let Some(snapshot) = snapshot {
+                record.replace(snapshot, *epoch);
+            }
+            record.counters.replies_out += replies;
+            record.life.proven = true;
+            claim = record.in_hand.take().and_then(|in_hand| in_hand.claim);
+            Some(if *turns > 0 { record.next_turn(&logical.mailbox, seat) } else { Turn::Next(None) })
+        });
+        let Some(turn) = committed? else { return Ok(None) };
+        scope.say(&mut claim);
+        self.go_on(&turn, claim);
+        if snapshot.is_some() {
+            self.kept(snapshot.take(), false);
+        }
+        Ok(Some(turn))
+    }
+
+    /// The commit is done, and the replies are out.
+    #[inline]
+    fn go_on(&self, turn: &Turn<S>, claim: Option<Claim>) {
+        if let Turn::Next(Some(job)) = turn {
+            self.taken(job);
+        }
+        // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
+        if let Some(claim) = claim {
+            self.logical.defer(claim);
+        }
+    }
+
+    /// As [`commit_plainly`](Self::commit_plainly), whatever there is to see to.
+    fn commit_fully(
+        &mut self,
+        callback: Callback,
+        mut after: Option<After<S>>,
+        mut snapshot: Option<Arc<Snapshot<S>>>,
+    ) -> Result<Turn<S>, Unkept> {
         let changed = snapshot.is_some();
         let (mut nudge, mut claim, mut copy, mut stale) = (Nudge::none(), None, None, None);
         let mut calls_are_open = false;
-        let go_on = may_go_on();
-
-        let Self { logical, epoch, scope, cx, debug, factory, .. } = self;
+        let Self { logical, epoch, scope, cx, debug, factory, seat, turns, probes, .. } = self;
         let replies = scope.held();
         let committed = logical.cell.commit(*epoch, |record| {
             if record.faults.strike(callback) {
@@ -306,14 +394,20 @@ impl<S: GenServer> Worker<S> {
             if let Some(extras) = &mut record.extras {
                 copy = extras.take_copy();
             }
-            if after.stop.is_some() {
+            if stops(&after) {
                 record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });
-                return Some((serves, None));
+                return Some((serves, Turn::Next(None)));
             }
-            // The lock is held anyway: what comes next is taken in the same go, unless it is another task's turn.
-            Some((serves, if go_on { record.next_job() } else { None }))
+            // The lock is held anyway: what comes next is taken in the same go, unless it is another task's turn. A probe is
+            // told of the messages that wait, the next one included.
+            let turn = if *turns > 0 && probes.is_none() {
+                record.next_turn(&logical.mailbox, seat)
+            } else {
+                Turn::Next(None)
+            };
+            Some((serves, turn))
         });
-        let (serves, next) = match committed {
+        let (serves, turn) = match committed {
             Ok(Some(committed)) => committed,
             unkept => {
                 drop_quietly(snapshot);
@@ -322,24 +416,15 @@ impl<S: GenServer> Worker<S> {
             }
         };
         cx.effects.connect(logical);
-        scope.say();
-        if next.as_ref().is_some_and(Job::is_mail) {
-            logical.mailbox.taken();
-        }
+        scope.say(&mut claim);
         cx.effects.carry_out(logical);
         if copy.is_some() || stale.is_some() {
             drop_quietly(copy);
             drop_quietly(stale);
         }
-
-        // Whoever waited for this callback has the answer; what follows is not theirs to wait for.
-        if let Some(claim) = claim {
-            self.logical.defer(claim);
-        }
+        self.go_on(&turn, claim);
         if changed {
-            self.cx.version += 1;
-            self.uncommitted = 0;
-            self.retire(snapshot, calls_are_open);
+            self.kept(snapshot, calls_are_open);
         }
         if self.debug.is_some() {
             self.report_commit(changed, replies);
@@ -349,10 +434,11 @@ impl<S: GenServer> Worker<S> {
         if serves {
             self.logical.serves();
         }
-        if after.hibernate {
+        let Some(After { stop, hibernate, .. }) = after else { return Ok(turn) };
+        if hibernate {
             self.shrink();
         }
-        Ok(after.stop.take().map_or(Turn::Next(next), Turn::Stop))
+        Ok(stop.map_or(turn, Turn::Stop))
     }
 
     /// Frees what memory can be freed.
@@ -381,18 +467,8 @@ fn unheard(scope: &mut Scope, let_go: impl FnOnce()) {
     scope.forget();
 }
 
-/// Whether this task may take another turn before others get theirs, as any Tokio resource does; if so, it is one turn
-/// less.
-fn may_go_on() -> bool {
-    // With budget remaining this neither waits nor needs a waker.
-    coop::has_budget_remaining()
-        && match coop::poll_proceed(&mut Task::from_waker(Waker::noop())) {
-            Poll::Ready(turn) => {
-                turn.made_progress();
-                true
-            }
-            Poll::Pending => false,
-        }
+fn stops<S: GenServer>(after: &Option<After<S>>) -> bool {
+    after.as_ref().is_some_and(|after| after.stop.is_some())
 }
 
 impl<S: GenServer> Drop for Worker<S> {

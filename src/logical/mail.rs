@@ -4,13 +4,13 @@ use std::{future::poll_fn, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::Logical;
+use super::{Logical, dispatch::Queue};
 use crate::{
     contain::drop_quietly,
     dead_letter::{self, Again, DeadLetterReason},
     error::CallError,
     gen_server::GenServer,
-    mailbox::{Dismissed, Refused, Ticket},
+    mailbox::{Dismissed, Refused},
     notice::Notice,
     record::{Envelope, Left, Record},
     scope::{self, Place},
@@ -22,10 +22,7 @@ use crate::{
 impl<S: GenServer> Logical<S> {
     /// Queues a message, or stands in line for room: then the ticket queues it.
     #[inline]
-    pub(crate) fn push(
-        &self,
-        envelope: Envelope<S>,
-    ) -> Result<Option<Ticket<'_, Envelope<S>>>, Refused<Envelope<S>>> {
+    pub(crate) fn push(&self, envelope: Envelope<S>) -> Result<Option<Queue<'_, S>>, Refused<Envelope<S>>> {
         match self.options.mailbox.when_full {
             WhenFull::Wait => self.mailbox.push(envelope).map_err(Refused::Closed),
             WhenFull::Refuse | WhenFull::DropOldest => self.try_push(envelope).map(|()| None),

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Dismissed, Mailbox};
+use super::{Dismissed, Mailbox, Sleeper};
 use crate::{contain::wake_quietly, sync::Mutex};
 
 /// Those who wait, in order. Those who left are still in it, and counted.
@@ -82,17 +82,17 @@ impl Line {
 }
 
 /// A sender's message and its place in the line.
-pub(crate) struct Ticket<'a, M> {
-    mailbox: &'a Mailbox<M>,
+pub(crate) struct Ticket<'a, M, W: Sleeper = Waker> {
+    mailbox: &'a Mailbox<M, W>,
     place: Arc<Place>,
     message: Option<M>,
     /// The life of the mailbox in which it was drawn.
     life: u64,
 }
 
-impl<'a, M> Ticket<'a, M> {
+impl<'a, M, W: Sleeper> Ticket<'a, M, W> {
     /// Stands in line.
-    pub(super) fn draw(mailbox: &'a Mailbox<M>, message: M) -> Self {
+    pub(crate) fn draw(mailbox: &'a Mailbox<M, W>, message: M) -> Self {
         let place = Arc::new(Place(Mutex::new(InLine { fate: Fate::Waiting, waker: None })));
         let mut inbox = mailbox.inbox.lock();
         inbox.line.places.push_back(place.clone());
@@ -139,13 +139,13 @@ impl<'a, M> Ticket<'a, M> {
     }
 }
 
-impl<M> fmt::Debug for Ticket<'_, M> {
+impl<M, W: Sleeper> fmt::Debug for Ticket<'_, M, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket").finish_non_exhaustive()
     }
 }
 
-impl<M> Drop for Ticket<'_, M> {
+impl<M, W: Sleeper> Drop for Ticket<'_, M, W> {
     /// Leaves the line; room that was promised goes to the next.
     fn drop(&mut self) {
         let mut inbox = self.mailbox.inbox.lock();

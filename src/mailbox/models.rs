@@ -12,14 +12,14 @@ use std::{
 use super::*;
 use crate::sync::check::{block_on, holds, is_found_broken, spawn};
 
-type Fetch = fn(&Mailbox<u8>, &mut VecDeque<u8>, &Context<'_>) -> Fetched;
+type Fetch = fn(&Mailbox<u8>, &mut VecDeque<u8>, &Waker) -> Fetched;
 
 /// A worker that waits for one message.
 fn wait(mailbox: &Mailbox<u8>) -> u8 {
     let mut batch = VecDeque::new();
     let message = poll_fn(|cx| {
         if batch.is_empty() {
-            match mailbox.fetch(&mut batch, cx) {
+            match mailbox.fetch(&mut batch, cx.waker()) {
                 Fetched::Messages => {}
                 Fetched::Nothing => return Poll::Pending,
                 Fetched::Closed(reason) => panic!("closed: {reason}"),
@@ -52,7 +52,7 @@ fn look_while_one_sends(fetch: Fetch) {
     };
     let (alarm, mut batch) = (Arc::new(Alarm::default()), VecDeque::new());
     let waker = Waker::from(alarm.clone());
-    let fetched = fetch(&mailbox, &mut batch, &Context::from_waker(&waker));
+    let fetched = fetch(&mailbox, &mut batch, &waker);
     sender.join().expect("the sender ends");
     let woken = alarm.0.load(Ordering::SeqCst);
     assert!(matches!(fetched, Fetched::Messages) || woken, "nobody would ever look again");
@@ -68,9 +68,9 @@ fn who_waits_for_a_message_is_woken() {
 #[test]
 fn a_lost_wake_up_is_found() {
     is_found_broken(|| {
-        look_while_one_sends(|mailbox, batch, cx| {
-            let fetched = mailbox.fetch(batch, &Context::from_waker(Waker::noop()));
-            mailbox.inbox.lock().worker = Some(cx.waker().clone());
+        look_while_one_sends(|mailbox, batch, waker| {
+            let fetched = mailbox.fetch(batch, Waker::noop());
+            mailbox.inbox.lock().worker = Some(waker.clone());
             fetched
         });
     });
@@ -124,7 +124,7 @@ fn a_message_is_taken_or_given_back() {
                     mailbox.taken();
                     continue;
                 }
-                match mailbox.fetch(&mut batch, cx) {
+                match mailbox.fetch(&mut batch, cx.waker()) {
                     Fetched::Messages => {}
                     Fetched::Nothing => return Poll::Pending,
                     Fetched::Closed(_) => return Poll::Ready(()),

@@ -11,7 +11,7 @@ fn waker() -> Context<'static> {
 /// Takes one message as the worker does.
 fn take<M>(mailbox: &Mailbox<M>, batch: &mut VecDeque<M>) -> Option<M> {
     if batch.is_empty() {
-        let _ = mailbox.fetch(batch, &waker());
+        let _ = mailbox.fetch(batch, Waker::noop());
     }
     let message = batch.pop_front();
     if message.is_some() {
@@ -118,9 +118,9 @@ fn closing_lets_the_queue_drain_and_sends_the_line_away() {
     assert!(matches!(dismissed.intake, Intake::Closing(ExitReason::Shutdown)), "the first reason stands");
     assert!(matches!(mailbox.try_push(3), Err(Refused::Closed(_))));
 
-    assert!(matches!(mailbox.fetch(&mut batch, &waker()), Fetched::Messages));
+    assert!(matches!(mailbox.fetch(&mut batch, Waker::noop()), Fetched::Messages));
     batch.clear();
-    assert!(matches!(mailbox.fetch(&mut batch, &waker()), Fetched::Closed(ExitReason::Shutdown)));
+    assert!(matches!(mailbox.fetch(&mut batch, Waker::noop()), Fetched::Closed(ExitReason::Shutdown)));
 }
 
 #[test]

@@ -26,6 +26,11 @@ impl Deferred {
         self.ended
     }
 
+    /// Whether none is noted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Whether there may be any. Looks at two at a time and forgets those that are over: since a callback adds one at most,
     /// at most half of the list is ever out of date.
     pub(crate) fn any(&mut self) -> bool {

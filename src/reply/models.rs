@@ -3,9 +3,19 @@
 use std::future::poll_fn;
 
 use super::*;
-use crate::sync::check::{block_on, holds, is_found_broken, spawn};
+use crate::sync::{
+    Mutex,
+    check::{block_on, holds, is_found_broken, spawn},
+};
 
 const EPOCH: u64 = 1;
+
+/// Holds `value` as a callback of `epoch` does that sends it.
+fn hold<T: Send + 'static>(mut reply: Reply<T>, epoch: u64, value: T) -> Arc<Slot<T>> {
+    let slot = reply.slot.take().expect("it was not sent");
+    let _ = slot.hold(epoch, value);
+    slot
+}
 
 fn server() -> ServerId {
     ServerId::next()
@@ -22,8 +32,8 @@ fn commit_then_release(end_of_callback: fn(&Mutex<u64>, &dyn AnySlot)) {
     let worker = {
         let kept = kept.clone();
         spawn(move || {
-            assert!(matches!(reply.slot.hold(EPOCH, 1), Held::Now));
-            end_of_callback(&kept, &*reply.slot);
+            let slot = hold(reply, EPOCH, 1);
+            end_of_callback(&kept, &*slot);
             drop(claim);
         })
     };
@@ -37,7 +47,7 @@ fn an_answer_is_heard_after_its_commit() {
     holds(|| {
         commit_then_release(|kept, slot| {
             *kept.lock() = 1;
-            slot.release(EPOCH);
+            slot.release(EPOCH, false);
         });
     });
 }
@@ -47,7 +57,7 @@ fn an_answer_is_heard_after_its_commit() {
 fn a_reply_before_the_commit_is_found() {
     is_found_broken(|| {
         commit_then_release(|kept, slot| {
-            slot.release(EPOCH);
+            slot.release(EPOCH, false);
             *kept.lock() = 1;
         });
     });
@@ -61,8 +71,8 @@ fn a_deadline_and_an_answer_do_not_both_win() {
         let slot = caller.slot();
         let deadline = spawn(move || slot.fail(CallError::Timeout));
         let worker = spawn(move || {
-            reply.slot.answer(Ok(7));
-            drop((reply, claim));
+            reply.send(7);
+            drop(claim);
         });
         assert!(matches!(wait(&mut caller), Ok(7) | Err(CallError::Timeout)));
         deadline.join().expect("the deadline ends");
@@ -91,13 +101,11 @@ fn a_zombie_does_not_answer_for_its_successor() {
         let (reply, claim, mut caller) = open::<u8>(server());
         let late = reply.clone();
         let zombie = spawn(move || {
-            late.slot.hold(EPOCH, 1);
-            AnySlot::forget(&*late.slot, EPOCH);
+            AnySlot::forget(&*hold(late, EPOCH, 1), EPOCH);
         });
         let successor = spawn(move || {
-            let _ = reply.slot.hold(EPOCH + 1, 2);
-            AnySlot::release(&*reply.slot, EPOCH + 1);
-            drop((reply, claim));
+            AnySlot::release(&*hold(reply, EPOCH + 1, 2), EPOCH + 1, false);
+            drop(claim);
         });
         assert_eq!(wait(&mut caller).expect("it is answered"), 2);
         zombie.join().expect("the zombie ends");

@@ -33,7 +33,7 @@ impl<S: GenServer> Supervisor<S> {
                 return Poll::Ready(Some(seen));
             }
             self.look_after_keepers(task);
-            self.zombies.retain(|zombie| !zombie.is_finished());
+            self.zombies.retain(|zombie| !zombie.is_gone());
             loop {
                 let deadline = self.logical.next_deadline();
                 let Some(earliest) = [until, deadline].into_iter().flatten().min() else {

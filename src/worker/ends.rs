@@ -115,7 +115,7 @@ impl<S: GenServer> Worker<S> {
             self.scope.forget();
             return Err(Unkept::Crashed(CrashReport::on_purpose(self.place(Callback::Terminate))));
         }
-        self.scope.say();
+        self.scope.say(&mut None);
         Ok(())
     }
 }

@@ -50,7 +50,9 @@ impl<S: GenServer> Worker<S> {
     #[inline]
     pub(super) fn snapshot(&mut self, callback: Callback) -> Result<Option<Arc<Snapshot<S>>>, Unkept> {
         let began = self.snapshot_begins();
-        let cloned = reply::cloned_here();
+        // What needs no drop holds no replies.
+        let cloned = || if mem::needs_drop::<Snapshot<S>>() { reply::cloned_here() } else { 0 };
+        let before = cloned();
         let (state, mut spare) = (&mut *self.state, self.spare.take());
         // The spare is not given to what may panic: it must not be dropped while that unwinds (K3).
         let slot = spare.as_mut().and_then(Arc::get_mut);
@@ -76,14 +78,16 @@ impl<S: GenServer> Worker<S> {
         if let Some(began) = began {
             self.stopwatch.of_snapshot(began);
         }
-        self.fresh_holds_replies = reply::cloned_here() != cloned;
+        self.fresh_holds_replies = cloned() != before;
         Ok(snapshot)
     }
 
-    /// Lets go of the snapshot that is not kept any more, or saves it for the next one to be written into. Where it may hold
-    /// replies it goes at once: as long as it is about, nobody can tell that such a reply was dropped.
+    /// A snapshot was committed. Lets go of the one that is not kept any more, or saves it for the next one to be written into.
+    /// Where it may hold replies it goes at once: as long as it is about, nobody can tell that such a reply was dropped.
     #[inline]
-    pub(super) fn retire(&mut self, retired: Option<Arc<Snapshot<S>>>, calls_are_open: bool) {
+    pub(super) fn kept(&mut self, retired: Option<Arc<Snapshot<S>>>, calls_are_open: bool) {
+        self.cx.version += 1;
+        self.uncommitted = 0;
         let held_replies = mem::replace(&mut self.kept_holds_replies, self.fresh_holds_replies);
         if held_replies || calls_are_open || self.logical.options.poison != Poison::Stop {
             drop_quietly(retired);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::{Level, Span};
+use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::Worker;
 use crate::{
@@ -71,13 +71,15 @@ impl<S: GenServer> Worker<S> {
     /// The span of a callback, where somebody listens at that level.
     #[inline]
     pub(super) fn span(&self, callback: Callback) -> Option<Quiet<Span>> {
-        let wanted = catch(|| tracing::enabled!(target: "undying::callback", Level::TRACE)).unwrap_or(false);
-        if wanted { self.new_span(callback) } else { None }
+        if LevelFilter::current() < Level::TRACE { None } else { self.new_span(callback) }
     }
 
     /// Who listens is a user's, and is to harm nobody but itself.
     #[cold]
     fn new_span(&self, callback: Callback) -> Option<Quiet<Span>> {
+        if !catch(|| tracing::enabled!(target: "undying::callback", Level::TRACE)).unwrap_or(false) {
+            return None;
+        }
         let span = || {
             tracing::trace_span!(
                 target: "undying::callback",

@@ -14,6 +14,7 @@ mod commit_policy;
 mod continues;
 mod crash;
 mod deadlock;
+mod dispatch;
 mod effects;
 #[cfg(feature = "chaos")]
 mod history;

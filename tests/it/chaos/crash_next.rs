@@ -251,6 +251,7 @@ both! {
             server.kill_worker();
             serves(&server, n).await;
             tell(&server, inc()).await;
+            until("it is handled", || *server.peek() == n - 1).await;
         }
         in_vain(&server).await;
         assert_eq!(ask(&server, get).await, 3);

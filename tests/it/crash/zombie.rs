@@ -4,7 +4,7 @@
 use std::{sync::mpsc, time::Duration};
 
 use tokio::sync::oneshot;
-use undying::{CallError, Callback, CrashKind, Next, Reply, ServerSpec};
+use undying::{CallError, Callback, CrashKind, Dispatch, Next, Reply, ServerSpec};
 
 use super::{
     script::{Script, add, ask, counted, get, job, serves, soon, statistics, stop, tell},
@@ -19,6 +19,7 @@ async fn a_blocked_handler_is_replaced_and_fenced() {
     let (tape, mut events) = tape();
     let server = ServerSpec::new(Script::new(), 1_u64)
         .kill_grace(Duration::from_millis(20))
+        .dispatch(Dispatch::Queued)
         .listener(tape)
         .start()
         .await

@@ -13,8 +13,8 @@ use futures::poll;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, task::yield_now};
 use undying::{
-    CallError, Context, ExitReason, GenServer, Never, Next, Outcome, Registry, Reply, ServerRef, ServerSpec,
-    StateMut,
+    CallError, Context, Dispatch, ExitReason, GenServer, Never, Next, Outcome, Registry, Reply, ServerRef,
+    ServerSpec, StateMut,
 };
 
 use super::Callers;
@@ -281,7 +281,7 @@ async fn a_zombie_does_not_release_the_answers_of_its_successor() {
     *closing.wall.lock() = Some(wall);
     let (walled, gate) = (closing.wall.clone(), closing.gate.clone());
     let spec = ServerSpec::new(closing, Callers::new()).kill_grace(Duration::from_millis(10));
-    let server = spec.start().await.expect("it starts");
+    let server = spec.dispatch(Dispatch::Queued).start().await.expect("it starts");
     let first = server.call(|reply| Call::Keep(ExitReason::error("test: stopped"), reply));
     let mut first = pin!(first.no_timeout());
     assert!(poll!(&mut first).is_pending());

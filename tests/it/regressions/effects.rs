@@ -5,7 +5,7 @@ use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 use futures::{StreamExt as _, poll, stream};
 use tokio::{sync::oneshot, time::sleep};
 use tracing::subscriber::set_default;
-use undying::{CallError, Context, Mailbox, Next, Preserve, Reply, ServerRef, ServerSpec};
+use undying::{CallError, Context, Dispatch, Mailbox, Next, Preserve, Reply, ServerRef, ServerSpec};
 
 use super::{
     Callers, keep,
@@ -261,7 +261,7 @@ async fn nothing_is_logged_before_the_answer() {
     let over = start(()).await;
     stop(&over).await;
     let spec = ServerSpec::new(Script::new(), 0_u64).mailbox(Mailbox::bounded(8).high_water(1));
-    let server = spec.start().await.expect("it starts");
+    let server = spec.dispatch(Dispatch::Queued).start().await.expect("it starts");
     let warned = Arc::<Fallout>::default();
     let bombs = warned.clone();
     // The notice that the other is over already reaches the mark. The call itself has done so, too, before.

@@ -124,6 +124,7 @@ async fn kinds_of_crashes_and_ends_are_told_apart() {
     let failing = spec().start().await.expect("it starts");
     let fails = |_: &mut u64| Err(Crash::msg("no paper"));
     soon(failing.call(asked(job(fails)))).await.expect_err("it crashes");
+    serves(&failing, 2).await;
     failing.kill_worker();
     serves(&failing, 3).await;
     soon(failing.stop_with(ExitReason::ShutdownWith("night".into()))).await.expect("a server");

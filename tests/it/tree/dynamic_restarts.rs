@@ -248,6 +248,7 @@ async fn a_child_is_restarted_after_a_pause() {
     let (server, other) = (child(&parent).await, child(&parent).await);
     let begin = Instant::now();
     server.kill();
+    soon(server.stopped()).await;
     until("it is down", || is(&parent, server.id(), Status::Restarting)).await;
     assert_eq!(begin.elapsed(), Duration::ZERO);
     assert_eq!(ask(&other, add).await, 1);

@@ -1,0 +1,52 @@
+//! The worker task of one incarnation, as its supervisor sees it.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll, ready},
+};
+
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinHandle},
+};
+
+use crate::{job::End, seat::Seat};
+
+pub(super) struct Incarnation {
+    task: JoinHandle<End>,
+    /// How the task ended.
+    joined: Option<Result<End, JoinError>>,
+    seat: Arc<Seat<End>>,
+}
+
+impl Incarnation {
+    pub(super) fn spawn<F>(worker: impl FnOnce(Arc<Seat<End>>) -> F) -> Self
+    where
+        F: Future<Output = End> + Send + 'static,
+    {
+        let seat = Seat::new(Some(Handle::current().id()));
+        let task = tokio::spawn(seat.occupy(worker(seat.clone())));
+        Self { task, joined: None, seat }
+    }
+
+    /// How it ended, once it is gone: its task, and whoever polls in the place of that.
+    pub(super) fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<End, JoinError>> {
+        if self.joined.is_none() {
+            self.joined = Some(ready!(Pin::new(&mut self.task).poll(task)));
+        }
+        // Whoever is at it tells the supervisor when it has left.
+        if !self.seat.is_vacant() {
+            return Poll::Pending;
+        }
+        self.joined.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    pub(super) fn abort(&self) {
+        self.task.abort();
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        (self.joined.is_some() || self.task.is_finished()) && self.seat.is_vacant()
+    }
+}
