@@ -117,6 +117,7 @@ mod callback;
 mod cell;
 #[cfg(feature = "chaos")]
 pub mod chaos;
+pub mod collections;
 mod contain;
 mod context;
 mod dead_letter;

@@ -10,6 +10,7 @@ mod call;
 mod cast;
 #[cfg(feature = "chaos")]
 mod chaos;
+mod collections;
 mod commit_policy;
 mod continues;
 mod crash;

@@ -1,0 +1,4 @@
+//! Collections that know what changed: equal to std's under any history, also where user code panics in the middle.
+
+mod histories;
+mod map;
