@@ -1,0 +1,36 @@
+//! Each goal of the crate as a ratio with its bar, measured against the bare Tokio channel a user could write by hand.
+//!
+//! `cargo bench --bench goals` runs what is compared in turn (A B A B …) in one process and takes medians; only the ratios mean
+//! anything on another machine. `-- --quick` runs a tenth.
+
+#![allow(clippy::print_stdout, reason = "a bench talks to its reader")]
+
+mod effort;
+mod harness;
+mod keeping;
+mod listening;
+mod messages;
+mod peeking;
+mod queued;
+mod raw;
+mod server;
+mod subject;
+mod table;
+mod workloads;
+
+use std::panic;
+
+use self::{effort::rounds, table::Table};
+
+fn main() {
+    // What a panic prints is not what it costs.
+    panic::set_hook(Box::new(|_| {}));
+    let rounds = rounds();
+    let mut table = Table::default();
+    messages::run(rounds, &mut table);
+    peeking::run(rounds, &mut table);
+    keeping::run(rounds, &mut table);
+    listening::run(rounds, &mut table);
+    queued::run(rounds, &mut table);
+    table.sum_up();
+}
