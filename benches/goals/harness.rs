@@ -14,35 +14,28 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// What the rounds of one lane took, in nanoseconds an operation.
-pub(crate) struct Samples(Vec<f64>);
-
-impl Samples {
-    pub(crate) fn median(&self) -> f64 {
-        median(self.0.clone())
-    }
-
-    /// What an operation costs more than the same operation of another lane.
-    pub(crate) fn above(&self, other: &Self) -> f64 {
-        median(self.0.iter().zip(&other.0).map(|(one, other)| one - other).collect())
-    }
+/// Runs the lanes in turn, once to warm up and then `rounds` times. Gives what the rounds of each took, in nanoseconds an
+/// operation.
+pub(crate) fn interleave<const N: usize>(rounds: usize, mut lanes: [Lane<'_>; N]) -> [Vec<f64>; N] {
+    let samples = interleave_all(rounds, &mut lanes);
+    samples.try_into().expect("one list a lane")
 }
 
-/// Runs the lanes in turn, once to warm up and then `rounds` times.
-pub(crate) fn interleave<const N: usize>(rounds: usize, mut lanes: [Lane<'_>; N]) -> [Samples; N] {
-    let mut samples = [const { Samples(Vec::new()) }; N];
+/// As [`interleave`], of as many lanes as there are.
+pub(crate) fn interleave_all(rounds: usize, lanes: &mut [Lane<'_>]) -> Vec<Vec<f64>> {
+    let mut samples = vec![Vec::new(); lanes.len()];
     for round in 0..=rounds {
         for (lane, samples) in lanes.iter_mut().zip(&mut samples) {
             let took = (lane.run)();
             if round > 0 {
-                samples.0.push(took.as_nanos() as f64 / lane.count as f64);
+                samples.push(took.as_nanos() as f64 / lane.count as f64);
             }
         }
     }
     samples
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

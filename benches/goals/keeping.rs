@@ -1,41 +1,50 @@
-//! W7: what it costs to keep a state, above the same callbacks on the same data in `self`, which is not kept.
+//! W7: what it costs to keep a state.
+//!
+//! What is compared is the same code, for where code lies in memory may cost as much as keeping does: callbacks that change an
+//! element with callbacks of the same server that read it; callbacks that leave a large state alone with callbacks that leave a
+//! small one alone.
 
 mod data;
-mod holders;
+mod holder;
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use tokio::runtime::Runtime;
-use undying::{GenServer, ServerRef, ServerSpec};
+use undying::{ServerRef, ServerSpec};
 
 use self::{
     data::Data,
-    holders::{InSelf, InState, Touch, touches},
+    holder::{Holder, Touch, cast},
 };
 use crate::{
-    harness::{Lane, interleave},
+    harness::{Lane, interleave, median},
     subject::Flavour,
     table::Table,
 };
 
 pub(crate) fn run(rounds: usize, table: &mut Table) {
-    let mut row = Rows { runtime: Flavour::CurrentThread.runtime(), rounds, table };
-    row.table.head("keeping a state, above the bare callback", "");
-    row.of::<u64>("u64", 0, 10_000, Some(10.0));
-    row.of::<Vec<u8>>("1 KiB", 1 << 10, 10_000, None);
-    row.of::<Vec<u8>>("64 KiB", 64 << 10, 1_000, None);
-    row.of::<Vec<u8>>("1 MiB", 1 << 20, 50, None);
-    for (size, name, changes) in SIZES {
-        row.of::<HashMap<u64, u64>>(&format!("HashMap of {name}"), size, changes, None);
+    let mut rows = Rows { runtime: Flavour::CurrentThread.runtime(), rounds, table };
+    rows.table.head("keeping a state", "");
+    rows.changed::<u64>("u64", 1, 10_000, Some(10.0));
+    for (size, name, changes) in
+        [(1 << 10, "1 KiB", 10_000), (64 << 10, "64 KiB", 1_000), (1 << 20, "1 MiB", 50)]
+    {
+        rows.changed::<Vec<u8>>(name, size, changes, None);
+        rows.unchanged::<Vec<u8>>(name, size);
     }
-    for (size, name, _) in SIZES {
-        row.of::<imbl::HashMap<u64, u64>>(&format!("imbl::HashMap of {name}"), size, 2_000, None);
+    // Each change copies all of it.
+    let sizes = [(1_000, "1 k", 2_000), (100_000, "100 k", 20), (1_000_000, "1 M", 2)];
+    for (size, name, changes) in sizes {
+        let name = format!("HashMap of {name}");
+        rows.changed::<HashMap<u64, u64>>(&name, size, changes, None);
+        rows.unchanged::<HashMap<u64, u64>>(&name, size);
+    }
+    for (size, name, _) in sizes {
+        let name = format!("imbl::HashMap of {name}");
+        rows.changed::<imbl::HashMap<u64, u64>>(&name, size, 2_000, None);
+        rows.unchanged::<imbl::HashMap<u64, u64>>(&name, size);
     }
 }
-
-/// Entries, and how many changes of a `HashMap` of so many make a round: each copies all of it.
-const SIZES: [(usize, &str, usize); 3] =
-    [(1_000, "1 k", 2_000), (100_000, "100 k", 20), (1_000_000, "1 M", 2)];
 
 struct Rows<'a> {
     runtime: Runtime,
@@ -44,37 +53,55 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Measures `changes` changes, and reads, of a state of type `D`.
-    fn of<D: Data>(&mut self, name: &str, size: usize, changes: usize, bar: Option<f64>) {
-        let kept = ServerSpec::from_fn(InState::<D>::default, D::build(size));
-        let kept = self.runtime.block_on(kept.start()).expect("it starts");
-        let bare = ServerSpec::from_fn(move || InSelf(D::build(size)), ());
-        let bare = self.runtime.block_on(bare.start()).expect("it starts");
-
-        let lanes = [self.lane(&kept, Touch::Change, changes), self.lane(&bare, Touch::Change, changes)];
-        let [changed, floor] = interleave(self.rounds, lanes);
-        let (what, changed) = (format!("{name}, changed"), changed.above(&floor));
+    /// What a change of one element costs above a look at it; elements all over the state.
+    fn changed<D: Data>(&mut self, name: &str, size: usize, changes: usize, bar: Option<f64>) {
+        let server = self.server::<D>(size);
+        let lanes = [
+            self.lane(&server, |number| Touch::Change(scatter(number)), changes),
+            self.lane(&server, |number| Touch::Read(scatter(number)), changes),
+        ];
+        let [changed, unchanged] = interleave(self.rounds, lanes);
+        let (what, cost) = (format!("{name}, changed"), above(changed, unchanged));
         match bar {
-            Some(bar) => self.table.at_most(&what, changed, bar),
-            None => self.table.note(&what, changed),
+            Some(bar) => self.table.at_most(&what, cost, bar),
+            None => self.table.note(&what, cost),
         }
-
-        let reads = 10_000;
-        let lanes = [self.lane(&kept, Touch::Read, reads), self.lane(&bare, Touch::Read, reads)];
-        let [unchanged, floor] = interleave(self.rounds, lanes);
-        self.table.at_most(&format!("{name}, unchanged"), unchanged.above(&floor), 2.0);
     }
 
-    fn lane<S>(&self, server: &ServerRef<S>, touch: fn(u64) -> Touch, count: usize) -> Lane<'_>
-    where
-        S: GenServer<Call = undying::Reply<()>, Cast = Touch>,
-    {
+    /// What a callback that changes nothing costs above the same callback where the state is small.
+    fn unchanged<D: Data>(&mut self, name: &str, size: usize) {
+        let (large, small) = (self.server::<D>(size), self.server::<D>(1));
+        let glances = |server| self.lane(server, |_| Touch::Glance, 2_500);
+        let lanes = [glances(&large), glances(&small)];
+        let [large, small] = interleave(4 * self.rounds, lanes);
+        self.table.at_most(&format!("{name}, unchanged"), above(large, small), 2.0);
+    }
+
+    fn server<D: Data>(&self, size: usize) -> ServerRef<Holder<D>> {
+        let spec = ServerSpec::from_fn(Holder::default, D::build(size));
+        self.runtime.block_on(spec.start()).expect("it starts")
+    }
+
+    fn lane<D: Data>(
+        &self,
+        server: &ServerRef<Holder<D>>,
+        touch: fn(u64) -> Touch,
+        count: usize,
+    ) -> Lane<'_> {
         let server = server.clone();
         Lane::new(count, move || {
-            let touches = touches(server.clone(), touch, count);
-            let took: Duration =
-                self.runtime.block_on(async { tokio::spawn(touches).await.expect("it ends") });
-            took
+            let casts = cast(server.clone(), touch, count);
+            self.runtime.block_on(async { tokio::spawn(casts).await.expect("it ends") })
         })
     }
+}
+
+/// What a round of the one costs above the round of the other that was run with it.
+fn above(one: Vec<f64>, other: Vec<f64>) -> f64 {
+    median(one.iter().zip(other).map(|(one, other)| one - other).collect())
+}
+
+/// Neighbours in time are not neighbours in the state.
+fn scatter(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
 }

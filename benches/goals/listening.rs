@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use undying::{Event, ServerSpec};
 
 use crate::{
-    harness::{Lane, interleave},
+    harness::{Lane, interleave, median},
     server::{Call, Counter},
     subject::Flavour,
     table::Table,
@@ -21,7 +21,7 @@ pub(crate) fn run(rounds: usize, table: &mut Table) {
         let runtime = flavour.runtime();
         let casts = 20_000;
         let lanes = [lane(&runtime, listened_to, casts), lane(&runtime, plain, casts)];
-        let [listened_to, plain] = interleave(rounds, lanes).map(|samples| samples.median());
+        let [listened_to, plain] = interleave(rounds, lanes).map(median);
         table.ratio(&format!("W3 cast, 1 producer, {}", flavour.name()), listened_to, plain, 1.3);
     }
 }

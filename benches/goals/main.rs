@@ -10,6 +10,7 @@ mod harness;
 mod keeping;
 mod listening;
 mod messages;
+mod on_purpose;
 mod peeking;
 mod queued;
 mod raw;
@@ -18,13 +19,10 @@ mod subject;
 mod table;
 mod workloads;
 
-use std::panic;
-
-use self::{effort::rounds, table::Table};
+use self::{effort::rounds, on_purpose::be_quiet_about_it, table::Table};
 
 fn main() {
-    // What a panic prints is not what it costs.
-    panic::set_hook(Box::new(|_| {}));
+    be_quiet_about_it();
     let rounds = rounds();
     let mut table = Table::default();
     messages::run(rounds, &mut table);

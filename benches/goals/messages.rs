@@ -3,7 +3,7 @@
 use tokio::runtime::Runtime;
 
 use crate::{
-    harness::interleave,
+    harness::{interleave, median},
     raw::{Raw, RawBounded},
     server::Server,
     subject::{Flavour, Subject},
@@ -33,7 +33,7 @@ pub(crate) fn run(rounds: usize, table: &mut Table) {
         );
         row("W5 start + call + stop", 2.2, compare_to_raw(Workload::Lives, 500));
         let [crash] = interleave(rounds, [crashes_on::<Server>(&runtime, 500)]);
-        table.at_most(&format!("W6 panic to the next answer, {}", flavour.name()), crash.median(), 2_500.0);
+        table.at_most(&format!("W6 panic to the next answer, {}", flavour.name()), median(crash), 2_500.0);
     }
 }
 
@@ -44,5 +44,5 @@ fn compare<A: Subject, B: Subject>(
     count: usize,
 ) -> [f64; 2] {
     let lanes = [workload.on::<A>(runtime, count), workload.on::<B>(runtime, count)];
-    interleave(rounds, lanes).map(|samples| samples.median())
+    interleave(rounds, lanes).map(median)
 }

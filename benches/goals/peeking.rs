@@ -13,7 +13,7 @@ use std::{
 use undying::{Context, GenServer, Never, Next, Outcome, ServerRef, ServerSpec, StateMut};
 
 use crate::{
-    harness::{Lane, interleave},
+    harness::{Lane, interleave, median},
     subject::Flavour,
     table::Table,
 };
@@ -90,7 +90,7 @@ pub(crate) fn run(rounds: usize, table: &mut Table) {
             took
         }),
     ];
-    let [idle, in_callback, committing] = interleave(rounds, lanes).map(|samples| samples.median());
+    let [idle, in_callback, committing] = interleave(rounds, lanes).map(median);
     table.head("reading the kept state", "idle");
     table.at_most("peek, idle", idle, 30.0);
     table.ratio("peek, the worker in a callback", in_callback, idle, 1.1);

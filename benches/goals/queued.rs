@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 
 use crate::{
-    harness::{Lane, interleave},
+    harness::{Lane, interleave, median},
     raw::Raw,
     server::Server,
     subject::{Flavour, Subject},
@@ -24,8 +24,7 @@ pub(crate) fn run(rounds: usize, table: &mut Table) {
             flood::<Raw>(&runtime, depth, times),
             flood::<Raw>(&runtime, 0, times),
         ];
-        let [ours, our_call, raw, raw_call] =
-            interleave(rounds.min(11), lanes).map(|samples| samples.median());
+        let [ours, our_call, raw, raw_call] = interleave(rounds.min(11), lanes).map(median);
         // The call that waits for the last of them is not one of them.
         let (ours, raw) = (ours - our_call / depth as f64, raw - raw_call / depth as f64);
         table.note_ratio(&format!("{depth} queued, CT"), ours, raw);

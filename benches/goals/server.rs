@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use undying::{Context, GenServer, Mailbox, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut};
 
-use crate::subject::{Subject, Undying};
+use crate::{
+    on_purpose::crash,
+    subject::{Subject, Undying},
+};
 
 #[derive(Clone)]
 pub(crate) struct Counter;
@@ -32,7 +35,7 @@ impl GenServer for Counter {
                 *total += by;
                 reply.send(*total);
             }
-            Call::Crash(_reply) => panic!("as it was asked to"),
+            Call::Crash(_reply) => crash(),
         }
         Ok(Next::Wait)
     }
