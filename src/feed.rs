@@ -5,15 +5,28 @@
 //! goes on where the last one ended.
 
 mod ear;
+mod event;
+mod hand;
+mod line;
+mod nudge;
+mod spares;
 
 use std::{collections::BTreeMap, mem, sync::Arc, task::Waker, time::Duration};
 
 use self::ear::Over;
-pub(crate) use self::ear::{Ear, Event, Told};
+pub(crate) use self::{
+    ear::Ear,
+    event::{Change, Event, Shared},
+    hand::{Hand, Told},
+    line::Line,
+    nudge::Nudge,
+};
 use crate::{
-    contain::{Quiet, drop_each, wake_quietly},
+    contain::Quiet,
+    exit::Callback,
     gen_server::GenServer,
     listener::Listener,
+    preserve::{Kept, Snapshot},
 };
 
 pub(crate) struct Feed<S: GenServer> {
@@ -21,6 +34,8 @@ pub(crate) struct Feed<S: GenServer> {
     ears: Vec<Ear<S>>,
     /// Whether anybody listens; nothing is queued for nobody.
     heard: bool,
+    /// Whether anybody wants to hear of changes.
+    wants_changes: bool,
     /// Whether the server waits for a listener that is behind.
     blocks: bool,
     closed: bool,
@@ -32,15 +47,15 @@ pub(crate) struct Feed<S: GenServer> {
 
 /// What a keeper finds.
 pub(crate) enum Fed<S: GenServer> {
-    /// The next event, and whether the server may go on because of the room that makes.
-    Event(Told<S>, bool),
+    /// The next events, and whether the server may go on because of the room that makes.
+    Events(Box<Hand<S>>, bool),
     /// There is something to tell, on a thread that may block.
     Away,
     /// A fault on purpose: do nothing for so long.
     Stall(Duration),
     Nothing,
     /// There will be no more, so that the listener, who may hold the server itself, can go.
-    Closed(Option<Quiet<Arc<dyn Listener<S>>>>),
+    Closed(Option<Box<Line<S>>>),
 }
 
 /// Nobody tells a listener on a thread that may block any more.
@@ -55,6 +70,7 @@ impl<S: GenServer> Feed<S> {
         let mut feed = Self {
             ears: Vec::new(),
             heard: false,
+            wants_changes: false,
             blocks: false,
             closed: false,
             retained: false,
@@ -66,7 +82,9 @@ impl<S: GenServer> Feed<S> {
 
     /// Adds listeners, before there is anything to tell.
     pub(crate) fn add(&mut self, ears: Vec<Ear<S>>) {
-        self.blocks |= ears.iter().any(Ear::blocks);
+        let mut lines = ears.iter().filter_map(|ear| ear.line.as_ref());
+        self.blocks |= lines.clone().any(|line| line.blocks());
+        self.wants_changes |= lines.any(|line| line.wants_changes);
         if !ears.is_empty() && !mem::replace(&mut self.heard, true) {
             self.ears.clear();
         }
@@ -85,16 +103,61 @@ impl<S: GenServer> Feed<S> {
         self.ears.iter().filter_map(Ear::listener).collect()
     }
 
-    /// The listener behind an ear, if there is one still.
-    pub(crate) fn listener(&self, ear: usize) -> Option<Quiet<Arc<dyn Listener<S>>>> {
-        self.ears[ear].listener()
+    /// Queues an event, if anybody listens. `kept` is the state that is kept. What is left to be done outside the lock is added to
+    /// `nudge`.
+    #[inline]
+    pub(crate) fn push(&mut self, nudge: &mut Nudge<S>, kept: &Kept<S>, event: impl Fn() -> Event<S>) {
+        if self.heard {
+            self.ears.iter_mut().for_each(|ear| ear.push(&event, kept, nudge));
+        }
     }
 
-    /// Queues an event, if anybody listens. What is left to be done outside the lock is added to `nudge`.
+    /// Whether anybody wants to hear of changes.
     #[inline]
-    pub(crate) fn push(&mut self, nudge: &mut Nudge<S>, event: impl Fn() -> Event<S>) {
-        if self.heard {
-            self.ears.iter_mut().for_each(|ear| ear.push(&event, nudge));
+    pub(crate) fn wants_changes(&self) -> bool {
+        self.wants_changes
+    }
+
+    /// Queues a change from the state in `outgoing` to `kept`, as [`push`](Self::push) does. Those who have yet to tell of the
+    /// former get it: what they leave in its place is free to be written into, if there is anything.
+    pub(crate) fn change(
+        &mut self,
+        outgoing: &mut Option<Arc<Snapshot<S>>>,
+        kept: &Kept<S>,
+        callback: Callback,
+        nudge: &mut Nudge<S>,
+    ) {
+        let change = Change { version: kept.version(), incarnation: kept.incarnation(), callback };
+        if let [only] = &mut self.ears[..] {
+            only.change(outgoing, change, nudge);
+        } else {
+            self.hand_out(outgoing, |ear, outgoing| ear.change(outgoing, change, nudge));
+        }
+        if outgoing.is_none() {
+            *outgoing = self.ears.iter_mut().find_map(Ear::spare);
+        }
+    }
+
+    /// The state in `outgoing` is not kept any more, which is no change. Those who have yet to tell of it get it.
+    pub(crate) fn supersede(&mut self, outgoing: &mut Option<Arc<Snapshot<S>>>) {
+        self.hand_out(outgoing, |ear, outgoing| ear.supersede(outgoing));
+    }
+
+    /// Lets each ear take what is in `outgoing`. If one does, it is gone.
+    fn hand_out(
+        &mut self,
+        outgoing: &mut Option<Arc<Snapshot<S>>>,
+        mut to: impl FnMut(&mut Ear<S>, &mut Option<Arc<Snapshot<S>>>),
+    ) {
+        let mut taken = false;
+        for ear in &mut self.ears {
+            let mut copy = outgoing.clone();
+            to(ear, &mut copy);
+            taken |= copy.is_none();
+        }
+        if taken {
+            // K8: whoever took it holds it.
+            *outgoing = None;
         }
     }
 
@@ -115,13 +178,18 @@ impl<S: GenServer> Feed<S> {
     /// Whether a listener is so far behind that the server has to wait for it.
     #[inline]
     pub(crate) fn holds_up(&self) -> bool {
-        self.blocks && self.ears.iter().any(Ear::is_full)
+        self.blocks && self.ears.iter().any(Ear::holds_up)
     }
 
     /// Queues the last event of a life.
-    pub(crate) fn conclude(&mut self, nudge: &mut Nudge<S>, last: Option<impl Fn() -> Event<S>>) {
+    pub(crate) fn conclude(
+        &mut self,
+        nudge: &mut Nudge<S>,
+        kept: &Kept<S>,
+        last: Option<impl Fn() -> Event<S>>,
+    ) {
         if let Some(last) = last {
-            self.push(nudge, last);
+            self.push(nudge, kept, last);
         }
         self.ears.iter_mut().for_each(|ear| ear.wake(nudge));
     }
@@ -131,6 +199,7 @@ impl<S: GenServer> Feed<S> {
     pub(crate) fn end(
         &mut self,
         nudge: &mut Nudge<S>,
+        kept: &Kept<S>,
         last: Option<impl Fn() -> Event<S>>,
         retained: bool,
     ) -> Vec<usize> {
@@ -138,7 +207,7 @@ impl<S: GenServer> Feed<S> {
             return Vec::new();
         }
         self.retained = retained;
-        self.conclude(nudge, last);
+        self.conclude(nudge, kept, last);
         (0..self.ears.len()).filter(|&ear| !self.ears[ear].is_attended()).collect()
     }
 
@@ -148,7 +217,7 @@ impl<S: GenServer> Feed<S> {
     }
 
     /// There will be no other life: the listeners can go, now or once they have heard the rest.
-    pub(crate) fn release(&mut self) -> Vec<Quiet<Arc<dyn Listener<S>>>> {
+    pub(crate) fn release(&mut self) -> Vec<Line<S>> {
         self.retained = false;
         if self.closed { self.ears.iter_mut().filter_map(Ear::release).collect() } else { Vec::new() }
     }
@@ -165,19 +234,31 @@ impl<S: GenServer> Feed<S> {
         self.ears.iter_mut().for_each(|ear| ear.stall(nudge, pause));
     }
 
-    /// The next thing to do for the keeper of an ear, which is woken by `waker` once there is one.
-    pub(crate) fn pull(&mut self, ear: usize, waker: Option<&Waker>) -> Fed<S> {
+    /// The next thing to do for the keeper of an ear, which is woken by `waker` once there is one. `kept` is the state that is
+    /// kept.
+    pub(crate) fn pull(&mut self, ear: usize, waker: Option<&Waker>, kept: &Kept<S>) -> Fed<S> {
         let over = match (self.closed, self.retained) {
             (false, _) => Over::No,
             (true, true) => Over::ForNow,
             (true, false) => Over::ForGood,
         };
-        self.ears[ear].pull(waker, over)
+        self.ears[ear].pull(waker, over, kept)
     }
 
-    /// The next event for who tells it on a thread that may block, and whether that makes room. If there is none, it is back.
-    pub(crate) fn pull_away(&mut self, ear: usize, nudge: &mut Nudge<S>) -> Result<(Told<S>, bool), Back> {
-        self.ears[ear].pop().ok_or_else(|| self.come_back(ear, nudge))
+    /// The next events for who tells them on a thread that may block, and whether that makes room. If there are none, it is back.
+    pub(crate) fn pull_away(
+        &mut self,
+        ear: usize,
+        kept: &Kept<S>,
+        nudge: &mut Nudge<S>,
+    ) -> Result<(Box<Hand<S>>, bool), Back> {
+        self.ears[ear].take(kept).ok_or_else(|| self.come_back(ear, nudge))
+    }
+
+    /// Takes back a hand that was told, if there is one. Tells whether the server may go on because of the room that makes. If
+    /// nobody listens any more, the hand stays where it is.
+    pub(crate) fn take_back(&mut self, ear: usize, hand: &mut Option<Box<Hand<S>>>) -> bool {
+        self.ears[ear].take_back(hand)
     }
 
     /// Whoever told an ear on a thread that may block does so no more.
@@ -189,11 +270,6 @@ impl<S: GenServer> Feed<S> {
     /// Whether a listener is being told on a thread that may block.
     pub(crate) fn is_away(&self, ear: usize) -> bool {
         self.ears[ear].is_away()
-    }
-
-    /// A change that was no change is not told after all. What is not needed any more comes back.
-    pub(crate) fn untell(&mut self, ear: usize, told: Told<S>) -> impl Sized + use<S> {
-        self.ears[ear].untell(told)
     }
 
     // ---- watchers
@@ -209,58 +285,5 @@ impl<S: GenServer> Feed<S> {
 
     pub(crate) fn take_watchers(&mut self) -> impl Iterator<Item = Waker> + use<S> {
         mem::take(&mut self.watchers).into_values()
-    }
-}
-
-/// What queueing an event leaves to be done outside the lock (K8): mostly nothing.
-#[must_use = "the keepers are woken by `ring`"]
-pub(crate) struct Nudge<S: GenServer>(Option<Box<Errands<S>>>);
-
-struct Errands<S: GenServer> {
-    keepers: Vec<Waker>,
-    watchers: Vec<Waker>,
-    /// Events that gave way to others.
-    stale: Vec<Event<S>>,
-}
-
-impl<S: GenServer> Errands<S> {
-    fn run(self) {
-        let Self { keepers, watchers, stale } = self;
-        keepers.into_iter().for_each(Waker::wake);
-        // Those may be anybody's.
-        watchers.into_iter().map(Some).for_each(wake_quietly);
-        drop_each(stale);
-    }
-}
-
-impl<S: GenServer> Nudge<S> {
-    pub(crate) const fn none() -> Self {
-        Self(None)
-    }
-
-    fn errands(&mut self) -> &mut Errands<S> {
-        self.0.get_or_insert_with(|| {
-            Box::new(Errands { keepers: Vec::new(), watchers: Vec::new(), stale: Vec::new() })
-        })
-    }
-
-    fn wake(&mut self, keeper: Option<Waker>) {
-        if let Some(keeper) = keeper {
-            self.errands().keepers.push(keeper);
-        }
-    }
-
-    fn forget(&mut self, stale: Option<Event<S>>) {
-        if let Some(stale) = stale {
-            self.errands().stale.push(stale);
-        }
-    }
-
-    /// Wakes whoever has something to do.
-    #[inline]
-    pub(crate) fn ring(self) {
-        if let Some(errands) = self.0 {
-            errands.run();
-        }
     }
 }

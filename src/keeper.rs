@@ -9,7 +9,7 @@ mod tell;
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use tokio::{
-    task::{coop, spawn_blocking},
+    task::{spawn_blocking, yield_now},
     time,
 };
 
@@ -21,44 +21,55 @@ use crate::{
     logical::Logical,
 };
 
+/// How many events are told before others get their turn.
+const TURN: usize = 128;
+
 pub(crate) struct Keeper<S: GenServer> {
     teller: Teller<S>,
 }
 
 impl<S: GenServer> Keeper<S> {
     pub(crate) fn new(logical: Arc<Logical<S>>, ear: usize) -> Self {
-        logical.cell.look(|record| record.feed.attend(ear, true));
-        Self { teller: Teller::new(logical, ear) }
+        let mut teller = Teller::new(logical, ear);
+        teller.look(|feed, ear, _| feed.attend(ear, true));
+        Self { teller }
     }
 
     /// Tells event after event, until there will be no more.
-    pub(crate) async fn run(self) {
-        let teller = &self.teller;
+    pub(crate) async fn run(mut self) {
+        let teller = &mut self.teller;
+        let mut told = 0;
         loop {
-            let fed = poll_fn(|task| match teller.look(|feed, ear| feed.pull(ear, Some(task.waker()))) {
-                Fed::Nothing => Poll::Pending,
-                fed => Poll::Ready(fed),
+            let fed = poll_fn(|task| {
+                match teller.look(|feed, ear, kept| feed.pull(ear, Some(task.waker()), kept)) {
+                    Fed::Nothing => Poll::Pending,
+                    fed => Poll::Ready(fed),
+                }
             });
             match fed.await {
-                // No await between taking an event and telling it: a kill of this task cannot lose one.
-                Fed::Event(told, room) => teller.tell(told, room),
+                // No await between taking events and telling them: a kill of this task cannot lose one.
+                Fed::Events(hand, room) => told += teller.tell(hand, room),
                 Fed::Away => {
                     let away = Away { teller: teller.again(), back: false };
-                    // When it is back, this task is woken.
+                    // When it is back, this task is woken. A runtime that shuts down sends it back at once, over and over.
                     drop(spawn_blocking(move || away.run()));
+                    told += 1;
                 }
                 Fed::Stall(pause) => time::sleep(pause).await,
-                Fed::Closed(listener) => return drop_quietly(listener),
+                Fed::Closed(line) => return drop_quietly(line),
                 Fed::Nothing => {}
             }
-            coop::consume_budget().await;
+            if told >= TURN {
+                told = 0;
+                yield_now().await;
+            }
         }
     }
 }
 
 impl<S: GenServer> Drop for Keeper<S> {
     fn drop(&mut self) {
-        if self.teller.look(|feed, ear| feed.attend(ear, false)) {
+        if self.teller.look(|feed, ear, _| feed.attend(ear, false)) {
             self.teller.tell_the_rest();
         }
     }
@@ -76,10 +87,10 @@ impl<S: GenServer> Away<S> {
     fn run(mut self) {
         loop {
             let mut nudge = Nudge::none();
-            let next = self.teller.look(|feed, ear| feed.pull_away(ear, &mut nudge));
+            let next = self.teller.look(|feed, ear, kept| feed.pull_away(ear, kept, &mut nudge));
             nudge.ring();
             match next {
-                Ok((told, room)) => self.teller.tell(told, room),
+                Ok((hand, room)) => drop(self.teller.tell(hand, room)),
                 Err(back) => {
                     self.back = true;
                     return self.settle(&back);
@@ -88,7 +99,7 @@ impl<S: GenServer> Away<S> {
         }
     }
 
-    fn settle(&self, back: &Back) {
+    fn settle(&mut self, back: &Back) {
         if back.alone {
             self.teller.tell_the_rest();
         }
@@ -102,7 +113,7 @@ impl<S: GenServer> Drop for Away<S> {
             return;
         }
         let mut nudge = Nudge::none();
-        let back = self.teller.look(|feed, ear| feed.come_back(ear, &mut nudge));
+        let back = self.teller.look(|feed, ear, _| feed.come_back(ear, &mut nudge));
         nudge.ring();
         self.settle(&back);
     }

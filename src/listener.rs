@@ -103,6 +103,12 @@ pub trait Listener<S: GenServer>: Send + Sync + 'static {
         false
     }
 
+    /// Whether [`state_changed`](Self::state_changed) is to be called. Asked once, before the server starts. If not, a change costs the
+    /// server what it costs one without listeners, and nothing is counted as `lagged`. Defaults to yes.
+    fn wants_changes(&self) -> bool {
+        true
+    }
+
     /// What is to be told of every callback of `server`, and not only of changes: see [`Probe`]. Asked once, before the first
     /// life of the server. Defaults to nothing, which costs nothing.
     fn probe(&self, server: &ServerRef<S>) -> Option<Probe> {

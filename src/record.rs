@@ -28,7 +28,7 @@ use crate::{
     debug,
     exit::{Callback, CrashReport, ExitReason, Place},
     extras::Extras,
-    feed::{Ear, Event, Feed, Nudge},
+    feed::{Ear, Event, Feed, Nudge, Shared},
     gen_server::GenServer,
     job::{After, End, Job, Turn},
     mailbox::{Fetched, Mailbox},
@@ -404,8 +404,8 @@ impl<S: GenServer> Record<S> {
         self.life.phase = Phase::Running;
         self.life.serving = epoch;
         self.life.served = true;
-        self.feed.push(nudge, || match took {
-            None => Event::Started { kept: self.kept.clone() },
+        self.feed.push(nudge, &self.kept, || match took {
+            None => Event::Started { state: Shared::of(&self.kept) },
             Some(took) => Event::Restarted { incarnation: epoch, took },
         });
     }
@@ -431,9 +431,29 @@ impl<S: GenServer> Record<S> {
             Fallback::Previous(previous) => mem::swap(&mut **previous, fresh),
         }
         self.feed.changed(nudge);
-        // What `init` did to the state is told by `started`.
-        if callback != Callback::Init {
-            self.feed.push(nudge, || Event::Changed { kept: self.kept.clone(), callback });
+        if self.feed.wants_changes() {
+            self.tell_change(fresh, callback, nudge);
+        }
+    }
+
+    /// Tells of a change from the state in `outgoing` to the one that is kept. May use up the former, and leave another one that is
+    /// not needed any more in its place.
+    fn tell_change(
+        &mut self,
+        outgoing: &mut Option<Arc<Snapshot<S>>>,
+        callback: Callback,
+        nudge: &mut Nudge<S>,
+    ) {
+        match &self.fallback {
+            // What `init` did to the state is told by `started`.
+            _ if callback == Callback::Init => {}
+            Fallback::Previous(previous) => {
+                let mut outgoing = (**previous).clone();
+                self.feed.change(&mut outgoing, &self.kept, callback, nudge);
+            }
+            Fallback::Initial(_) | Fallback::None => {
+                self.feed.change(outgoing, &self.kept, callback, nudge);
+            }
         }
     }
 
@@ -445,7 +465,8 @@ impl<S: GenServer> Record<S> {
     }
 
     /// Goes back to the fallback, as a change of its own that the listeners are told of.
-    pub(crate) fn heal(&mut self, nudge: &mut Nudge<S>) -> Result<Arc<Snapshot<S>>, NoFallback> {
+    /// What is not needed any more comes back.
+    pub(crate) fn heal(&mut self, nudge: &mut Nudge<S>) -> Result<Option<Arc<Snapshot<S>>>, NoFallback> {
         let mut better = match &mut self.fallback {
             Fallback::Initial(initial) if !Arc::ptr_eq(initial, self.kept.snapshot()) => {
                 Some(initial.clone())
@@ -453,12 +474,15 @@ impl<S: GenServer> Record<S> {
             Fallback::Previous(previous) => previous.take(),
             Fallback::Initial(_) | Fallback::None => None,
         };
+        if better.is_none() {
+            return Err(NoFallback);
+        }
         self.keep(&mut better, self.life.serving, Callback::Restarted, nudge);
         if let Fallback::Previous(poison) = &mut self.fallback {
             // It is not to be gone back to.
             mem::swap(&mut **poison, &mut better);
         }
-        better.ok_or(NoFallback)
+        Ok(better)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     error::CallError,
     exit::ExitReason,
     extras::{Extras, Own},
-    feed::{Event, Nudge},
+    feed::{Event, Nudge, Shared},
     gen_server::GenServer,
     monitor::Down,
     peer,
@@ -66,8 +66,9 @@ impl<S: GenServer> Logical<S> {
             let kept = &record.kept;
             // At the end of the life that a server waits after, they have been told.
             let untold = record.life.served && !record.life.waiting;
-            let last = untold.then_some(|| Event::Terminated { reason: reason.clone(), kept: kept.clone() });
-            record.feed.end(&mut nudge, last, supervised)
+            let last =
+                untold.then_some(|| Event::Terminated { reason: reason.clone(), state: Shared::of(kept) });
+            record.feed.end(&mut nudge, kept, last, supervised)
         });
         nudge.ring();
         unattended

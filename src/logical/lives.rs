@@ -12,7 +12,7 @@ use crate::{
     contain::{drop_each, drop_quietly},
     error::{CallError, StartError},
     exit::ExitReason,
-    feed::{Event, Nudge},
+    feed::{Event, Nudge, Shared},
     gen_server::{GenServer, Restart},
     job::Job,
     preserve::{Kept, Snapshot},
@@ -70,8 +70,8 @@ impl<S: GenServer> Logical<S> {
             let end = (reason.clone(), record.kept.clone());
             if record.life.served {
                 let kept = &record.kept;
-                let last = || Event::Terminated { reason: reason.clone(), kept: kept.clone() };
-                record.feed.conclude(&mut nudge, Some(last));
+                let last = || Event::Terminated { reason: reason.clone(), state: Shared::of(kept) };
+                record.feed.conclude(&mut nudge, kept, Some(last));
             }
             let life = &mut record.life;
             life.phase = Phase::Restarting;
@@ -190,7 +190,9 @@ impl<S: GenServer> Logical<S> {
         }
         let version = record.kept.version() + 1;
         record.kept.swap(&mut initial, version, serving);
-        snapshots.push(initial);
+        let mut outgoing = Some(initial);
+        record.feed.supersede(&mut outgoing);
+        snapshots.extend(outgoing);
         record.feed.changed(&mut nudge);
         Stale { former, snapshots, continues: mem::take(&mut record.continues), nudge }
     }

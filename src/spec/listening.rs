@@ -42,7 +42,7 @@ impl<S: GenServer> ServerSpec<S> {
 
 /// Refuses listeners that could never be told anything.
 pub(super) fn check<S: GenServer>(listeners: &[Ear<S>]) -> Result<(), StartError> {
-    if listeners.iter().any(|ear| ear.capacity() == 0) {
+    if listeners.iter().any(|ear| ear.capacity() == Some(0)) {
         return Err(StartError::Config(
             "a listener has a queue of 0 events: it could never be told any".into(),
         ));

@@ -7,7 +7,7 @@ use crate::{
     contain::{drop_quietly, log},
     deadlines::later,
     exit::{Callback, CrashKind, CrashReport, ExitReason},
-    feed::{Event, Nudge},
+    feed::{Event, Nudge, Shared},
     gen_server::{GenServer, Restart},
     record::Phase,
     restart::Verdict,
@@ -60,8 +60,8 @@ impl<S: GenServer> Supervisor<S> {
             record.counters.zombies += u64::from(abandoned);
             record.last_crash = Some(report.clone());
             let kept = &record.kept;
-            let crashed = || Event::Crashed { report: report.clone(), kept: kept.clone(), abandoned };
-            record.feed.push(&mut nudge, crashed);
+            let crashed = || Event::Crashed { report: report.clone(), state: Shared::of(kept), abandoned };
+            record.feed.push(&mut nudge, kept, crashed);
         });
         nudge.ring();
     }
