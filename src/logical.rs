@@ -57,7 +57,7 @@ use crate::{
     registry::Registry,
     reply::{AnySlot, Caller, Claim},
     seat::Seat,
-    spec::{Hooks, Options},
+    spec::{Choice, Hooks},
     sync::Mutex,
     tree::{Lineage, News},
     waits::Waits,
@@ -70,7 +70,7 @@ pub(crate) struct Logical<S: GenServer> {
     /// Where it has that name.
     registry: Option<Registry>,
     pub(crate) lineage: Lineage,
-    pub(crate) options: Options,
+    pub(crate) options: Choice,
     pub(crate) hooks: Hooks<S>,
     pub(crate) mailbox: Mailbox<Envelope<S>, Arc<Seat<End>>>,
     pub(crate) cell: Cell<Record<S>>,
@@ -86,7 +86,7 @@ impl<S: GenServer> Logical<S> {
     pub(crate) fn new(
         id: ServerId,
         naming: Option<(Registry, Arc<str>)>,
-        options: Options,
+        options: Choice,
         hooks: Hooks<S>,
         record: Record<S>,
     ) -> Self {

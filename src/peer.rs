@@ -146,7 +146,7 @@ impl<S: GenServer> Peer for Logical<S> {
     }
 
     fn peer_ended(&self, down: Down) {
-        if let Some(trap) = self.hooks.trap_exits.clone() {
+        if let Some(trap) = self.hooks.trap_exits() {
             self.notify(Notice::new(Source::Link, move || trap(down)));
         } else if down.reason.is_abnormal() {
             self.shut_down(down.reason);

@@ -28,8 +28,9 @@ use crate::{
     tree::Care,
 };
 
+use self::options::Options;
+pub(crate) use self::options::{Choice, Hooks};
 pub use self::options::{CommitPolicy, Dispatch, Mailbox, Poison, Shutdown, WhenFull};
-pub(crate) use self::options::{Hooks, Options};
 
 /// The description of a server, to be [started](Self::start).
 ///
@@ -61,7 +62,7 @@ pub struct ServerSpec<S: GenServer> {
     state: Quiet<S::State>,
     name: Option<(Registry, Arc<str>)>,
     listeners: Vec<Ear<S>>,
-    options: Options,
+    options: Choice,
     hooks: Hooks<S>,
     owner: Option<Arc<dyn Peer>>,
     id: Option<String>,
@@ -89,7 +90,7 @@ impl<S: GenServer> ServerSpec<S> {
             state: Quiet::new(state),
             name: None,
             listeners: Vec::new(),
-            options: Options::default(),
+            options: Choice::default(),
             hooks: Hooks::default(),
             owner: None,
             id: None,
@@ -142,7 +143,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// logged. To what it sends itself, a full mailbox that drops the oldest says [`Full`](crate::TrySendError::Full): otherwise
     /// a message that gave way and is sent again would make the next one give way, without an end.
     pub fn dead_letters(mut self, hook: impl Fn(DeadLetter<S>) + Send + Sync + 'static) -> Self {
-        self.hooks.dead_letters = Some(Arc::new(hook));
+        self.hooks.closures().dead_letters = Some(Arc::new(hook));
         self
     }
 
@@ -153,7 +154,7 @@ impl<S: GenServer> ServerSpec<S> {
         S::Cast: Clone,
         S::Info: Clone,
     {
-        self.hooks.copies = match redelivery {
+        self.hooks.closures().copies = match redelivery {
             Redelivery::Never => None,
             Redelivery::Retry { max } => Some(Copies::new(max)),
         };
@@ -176,7 +177,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// How the state is shown in [`Sys::status`](crate::Sys::status) and in the log of a crash: the place to leave out what is
     /// secret. Defaults to not showing it. If it panics, a text that says so is shown. The counterpart of `format_status`.
     pub fn format_state(mut self, format: impl Fn(&Snapshot<S>) -> String + Send + Sync + 'static) -> Self {
-        self.hooks.format_state = Some(Box::new(format));
+        self.hooks.closures().format_state = Some(Box::new(format));
         self
     }
 
@@ -242,7 +243,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// Has the ends of servers it is linked with, normal ones too, come as an `Info` made by `info` (in the worker), instead of
     /// ending it. Defaults to ending with them. The counterpart of `Process.flag(:trap_exit, true)`.
     pub fn trap_exits(mut self, info: impl Fn(Down) -> S::Info + Send + Sync + 'static) -> Self {
-        self.hooks.trap_exits = Some(Arc::new(info));
+        self.hooks.closures().trap_exits = Some(Arc::new(info));
         self
     }
 
@@ -354,15 +355,17 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// What its parent has to know of it.
     pub(crate) fn care(&self) -> Care {
-        let Options { restart, shutdown, significant, .. } = self.options;
+        let Options { restart, shutdown, significant, .. } = *self.options;
         Care { restart, shutdown, significant }
     }
 
     /// Has it looked after as its parent was told.
     pub(crate) fn looked_after(mut self, care: Care) -> Self {
         let Care { restart, shutdown, significant } = care;
-        (self.options.restart, self.options.shutdown, self.options.significant) =
-            (restart, shutdown, significant);
+        if self.care() != care {
+            let options = &mut *self.options;
+            (options.restart, options.shutdown, options.significant) = (restart, shutdown, significant);
+        }
         self
     }
 

@@ -251,7 +251,7 @@ impl<S: GenServer> Worker<S> {
         if self.debug.is_some() {
             self.report_message(place.callback);
         }
-        let job = if self.logical.hooks.copies.is_some() { self.with_copy(job)? } else { job };
+        let job = if self.logical.hooks.copies().is_some() { self.with_copy(job)? } else { job };
         let span = self.span(place.callback);
         self.start_watch();
         let Self { server, state, changed, cx, scope, .. } = self;

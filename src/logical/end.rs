@@ -28,7 +28,7 @@ impl<S: GenServer> Logical<S> {
         if let Some(left) = self.cell.fence(|record, _| record.leave(None)) {
             self.see_off(left, stopped());
         }
-        let hook = self.hooks.dead_letters.as_ref();
+        let hook = self.hooks.dead_letters();
         let ended = || DeadLetterReason::Ended(reason.clone());
         // What comes in from now on is for the next life, if there will be one. That is said once for each life.
         let (inbox, line) = self.cell.look(|record| match comes_back {

@@ -44,7 +44,7 @@ impl<S: GenServer> Logical<S> {
         let (oldest, stir) = self.cell.look(push_out).map_err(Refused::Closed)?;
         self.mailbox.stir(stir);
         if let Some(oldest) = oldest {
-            oldest.bury(self.hooks.dead_letters.as_ref(), CallError::Full, || DeadLetterReason::Overflow);
+            oldest.bury(self.hooks.dead_letters(), CallError::Full, || DeadLetterReason::Overflow);
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl<S: GenServer> Logical<S> {
         claim.into_iter().for_each(|claim| claim.fail(error.clone()));
         match (copy, report) {
             (Some(message), Some(report)) => {
-                message.bury(self.hooks.dead_letters.as_ref(), || DeadLetterReason::Crashed(report));
+                message.bury(self.hooks.dead_letters(), || DeadLetterReason::Crashed(report));
             }
             (copy, _) => drop_quietly(copy),
         }

@@ -35,7 +35,7 @@ impl<S: GenServer> ServerSpec<S> {
         mut self,
         changed: impl Fn(&Snapshot<S>, &Snapshot<S>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.changed = Some(Box::new(changed));
+        self.hooks.closures().changed = Some(Box::new(changed));
         self
     }
 }

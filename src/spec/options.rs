@@ -1,6 +1,11 @@
 //! The options of a server, with their defaults, and the refusal of those that make no sense.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     contain::{catch, drop_quietly},
@@ -167,33 +172,59 @@ pub(crate) struct Options {
     pub(crate) preserve_on_escalation: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            max_restarts: 1000,
-            within: Duration::from_secs(10),
-            backoff: None,
-            mailbox: Mailbox::unbounded(),
-            commit: CommitPolicy::EveryCallback,
-            dispatch: if cfg!(dispatch = "queued") { Dispatch::Queued } else { Dispatch::Direct },
-            call_timeout: Duration::from_secs(5),
-            init_timeout: None,
-            shutdown: Shutdown::Timeout(Duration::from_secs(5)),
-            kill_grace: Duration::from_secs(1),
-            max_zombies: 1,
-            poison: Poison::Stop,
-            restart: RestartPolicy::default(),
-            significant: false,
-            preserve_on_escalation: false,
-        }
+impl Options {
+    const DEFAULT: Self = Self {
+        max_restarts: 1000,
+        within: Duration::from_secs(10),
+        backoff: None,
+        mailbox: Mailbox::unbounded(),
+        commit: CommitPolicy::EveryCallback,
+        dispatch: if cfg!(dispatch = "queued") { Dispatch::Queued } else { Dispatch::Direct },
+        call_timeout: Duration::from_secs(5),
+        init_timeout: None,
+        shutdown: Shutdown::Timeout(Duration::from_secs(5)),
+        kill_grace: Duration::from_secs(1),
+        max_zombies: 1,
+        poison: Poison::Stop,
+        restart: RestartPolicy::Transient,
+        significant: false,
+        preserve_on_escalation: false,
+    };
+}
+
+/// The options of a server: those of its own, if it has any. Most servers have none, and pay for none.
+#[derive(Default)]
+pub(crate) struct Choice(Option<Box<Options>>);
+
+impl Deref for Choice {
+    type Target = Options;
+
+    #[inline]
+    fn deref(&self) -> &Options {
+        static DEFAULT: Options = Options::DEFAULT;
+        self.0.as_deref().unwrap_or(&DEFAULT)
     }
 }
 
-/// What a user has said by a closure.
-pub(crate) struct Hooks<S: GenServer> {
-    pub(crate) trap_exits: Option<Arc<TrapExits<S>>>,
-    pub(crate) dead_letters: Option<Arc<Undertaker<S>>>,
-    pub(crate) copies: Option<Copies<S>>,
+impl DerefMut for Choice {
+    fn deref_mut(&mut self) -> &mut Options {
+        self.0.get_or_insert_with(|| Box::new(Options::DEFAULT))
+    }
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// What a user has said by a closure, if anything.
+pub(crate) struct Hooks<S: GenServer>(Option<Box<Closures<S>>>);
+
+pub(super) struct Closures<S: GenServer> {
+    pub(super) trap_exits: Option<Arc<TrapExits<S>>>,
+    pub(super) dead_letters: Option<Arc<Undertaker<S>>>,
+    pub(super) copies: Option<Copies<S>>,
     pub(super) format_state: Option<Box<FormatState<S>>>,
     pub(super) changed: Option<Box<Changed<S>>>,
 }
@@ -204,11 +235,11 @@ type Changed<S> = dyn Fn(&Snapshot<S>, &Snapshot<S>) -> bool + Send + Sync;
 
 impl<S: GenServer> Default for Hooks<S> {
     fn default() -> Self {
-        Self { trap_exits: None, dead_letters: None, copies: None, format_state: None, changed: None }
+        Self(None)
     }
 }
 
-impl<S: GenServer> Drop for Hooks<S> {
+impl<S: GenServer> Drop for Closures<S> {
     fn drop(&mut self) {
         drop_quietly(self.trap_exits.take());
         drop_quietly(self.dead_letters.take());
@@ -218,24 +249,57 @@ impl<S: GenServer> Drop for Hooks<S> {
 }
 
 impl<S: GenServer> Hooks<S> {
+    /// To add one.
+    pub(super) fn closures(&mut self) -> &mut Closures<S> {
+        self.0.get_or_insert_with(|| {
+            Box::new(Closures {
+                trap_exits: None,
+                dead_letters: None,
+                copies: None,
+                format_state: None,
+                changed: None,
+            })
+        })
+    }
+
+    /// Makes an `Info` of the end of a linked server.
+    pub(crate) fn trap_exits(&self) -> Option<Arc<TrapExits<S>>> {
+        self.0.as_ref()?.trap_exits.clone()
+    }
+
+    /// Gets what was queued and will not be handled.
+    pub(crate) fn dead_letters(&self) -> Option<&Arc<Undertaker<S>>> {
+        self.0.as_ref()?.dead_letters.as_ref()
+    }
+
+    /// How a message is copied that is to be run again should its callback crash.
+    #[inline]
+    pub(crate) fn copies(&self) -> Option<&Copies<S>> {
+        self.0.as_ref()?.copies.as_ref()
+    }
+
     /// How often a message is run again whose callback crashed.
     pub(crate) fn retries(&self) -> Option<u32> {
-        self.copies.as_ref().map(|copies| copies.max)
+        self.copies().map(|copies| copies.max)
     }
 
     /// Whether a commit may be no change.
     pub(crate) fn compares(&self) -> bool {
-        self.changed.is_some()
+        self.changed().is_some()
+    }
+
+    fn changed(&self) -> Option<&Changed<S>> {
+        self.0.as_ref()?.changed.as_deref()
     }
 
     /// Whether the second state is another than the first, as those who are told have it.
     pub(crate) fn is_change(&self, old: &Snapshot<S>, new: &Snapshot<S>) -> bool {
-        self.changed.as_ref().is_none_or(|changed| catch(|| changed(old, new)).unwrap_or(true))
+        self.changed().is_none_or(|changed| catch(|| changed(old, new)).unwrap_or(true))
     }
 
     /// The state as it may be shown, if it may.
     pub(crate) fn show(&self, kept: impl FnOnce() -> Kept<S>) -> Option<String> {
-        let format = self.format_state.as_ref()?;
+        let format = self.0.as_ref()?.format_state.as_ref()?;
         Some(catch(|| format(&kept())).unwrap_or_else(|_| "(its format_state panicked)".into()))
     }
 }

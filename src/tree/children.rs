@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What a parent has to know of a child to look after it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Care {
     pub(crate) restart: RestartPolicy,
     pub(crate) shutdown: Shutdown,

@@ -154,7 +154,7 @@ impl<S: GenServer> Worker<S> {
 
     /// Keeps a copy of a message in the record, if it is to be run again should its callback crash.
     pub(super) fn with_copy(&mut self, job: Job<S>) -> Result<Job<S>, CrashReport> {
-        let Some(copies) = &self.logical.hooks.copies else { return Ok(job) };
+        let Some(copies) = self.logical.hooks.copies() else { return Ok(job) };
         let place = self.place(job.callback());
         let copied = self.scope.enter(|| {
             let message = match job {
@@ -187,7 +187,7 @@ impl<S: GenServer> Worker<S> {
             let report = CrashReport::new(CrashKind::Kill, "killed", place);
             if let Message::Call(_) = copy {
                 let why = || DeadLetterReason::Crashed(report.clone());
-                copy.bury(self.logical.hooks.dead_letters.as_ref(), why);
+                copy.bury(self.logical.hooks.dead_letters(), why);
             } else {
                 drop_quietly(self.logical.run_again(Again { message: copy, claim: None, runs: 0 }));
             }
