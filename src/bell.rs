@@ -12,9 +12,33 @@ use crate::{contain::wake_quietly, sync::Mutex};
 #[derive(Default)]
 struct Tower {
     rung: u64,
-    listeners: BTreeMap<u64, Waker>,
+    /// Mostly there is one listener at most, which takes no allocation.
+    first: Option<(u64, Waker)>,
+    others: BTreeMap<u64, Waker>,
     /// Numbers the listeners.
     came: u64,
+}
+
+impl Tower {
+    /// Notes whom to wake for a listener. What it was before comes back, to be dropped outside the lock.
+    fn note(&mut self, listener: u64, waker: Waker) -> Option<Waker> {
+        match &mut self.first {
+            Some((first, before)) if *first == listener => Some(mem::replace(before, waker)),
+            // One that stands among the others stays there.
+            None if self.others.is_empty() => {
+                self.first = Some((listener, waker));
+                None
+            }
+            _ => self.others.insert(listener, waker),
+        }
+    }
+
+    fn forget(&mut self, listener: u64) -> Option<Waker> {
+        match self.first.take_if(|(first, _)| *first == listener) {
+            Some((_, waker)) => Some(waker),
+            None => self.others.remove(&listener),
+        }
+    }
 }
 
 pub(crate) struct Bell(Mutex<Tower>);
@@ -28,9 +52,10 @@ impl Bell {
     pub(crate) fn ring(&self) {
         let mut tower = self.0.lock();
         tower.rung += 1;
-        let listeners = mem::take(&mut tower.listeners);
+        let (first, others) = (tower.first.take(), mem::take(&mut tower.others));
         drop(tower);
-        listeners.into_values().map(Some).for_each(wake_quietly);
+        wake_quietly(first.map(|(_, waker)| waker));
+        others.into_values().map(Some).for_each(wake_quietly);
     }
 
     /// The next ring from now on, whether it is polled by then or not.
@@ -68,7 +93,7 @@ impl Future for Ring<'_> {
             tower.came += 1;
             tower.came
         });
-        let stale = tower.listeners.insert(listener, waker);
+        let stale = tower.note(listener, waker);
         drop(tower);
         drop(stale);
         self.listener = Some(listener);
@@ -79,7 +104,7 @@ impl Future for Ring<'_> {
 impl Drop for Ring<'_> {
     fn drop(&mut self) {
         if let Some(listener) = self.listener {
-            let waker = self.bell.0.lock().listeners.remove(&listener);
+            let waker = self.bell.0.lock().forget(listener);
             drop(waker);
         }
     }
