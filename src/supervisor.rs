@@ -7,6 +7,7 @@ mod incarnation;
 mod restarting;
 
 use std::{
+    convert::Infallible,
     mem,
     sync::Arc,
     task::{Context as Task, Poll, ready},
@@ -14,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    task::{JoinError, JoinHandle},
+    task::{JoinError, JoinHandle, yield_now},
     time::Instant,
 };
 
@@ -39,6 +40,7 @@ const KEEPER_BUDGET: (u32, Duration) = (1000, Duration::from_secs(10));
 
 pub(crate) type Factory<S> = Quiet<Box<dyn Fn() -> S + Send>>;
 
+/// Its task waits for as long as the server lives, so what it holds meanwhile is kept small.
 pub(crate) struct Supervisor<S: GenServer> {
     logical: Arc<Logical<S>>,
     /// Taken from the record at the first start; an upgrade puts another one there.
@@ -50,13 +52,15 @@ pub(crate) struct Supervisor<S: GenServer> {
     zombies: Vec<Incarnation>,
     /// The server's own tasks, once they are aborted.
     tasks: Vec<JoinHandle<()>>,
-    keeper_budget: Budget,
+    /// There is one once a keeper has panicked.
+    keeper_budget: Option<Box<Budget>>,
+    alarm: Alarm,
     /// How many incarnations in a row have crashed without handling one message.
     barren: u32,
-    born: Instant,
-    alarm: Alarm,
-    /// How it ends, once that is decided.
+    /// How this life ends, once its last incarnation is gone.
     end: Option<Phase>,
+    /// Whether there will be no other life.
+    is_last: bool,
     over: bool,
 }
 
@@ -73,17 +77,17 @@ type Finale = Result<ExitReason, StartError>;
 impl<S: GenServer> Supervisor<S> {
     pub(crate) fn new(logical: Arc<Logical<S>>) -> Self {
         Self {
-            keeper_budget: Budget::new(KEEPER_BUDGET.0, KEEPER_BUDGET.1),
             logical,
             factory: None,
             worker: None,
             keepers: Vec::new(),
             zombies: Vec::new(),
             tasks: Vec::new(),
-            barren: 0,
-            born: Instant::now(),
+            keeper_budget: None,
             alarm: Alarm::default(),
+            barren: 0,
             end: None,
+            is_last: false,
             over: false,
         }
     }
@@ -91,61 +95,67 @@ impl<S: GenServer> Supervisor<S> {
     /// One life of the logical server after the other, for as long as its parent begins another.
     pub(crate) async fn run(&mut self) {
         self.start_keepers();
-        while let Some(opening) = self.logical.cell.look(|record| record.opening.take()) {
+        while self.logical.cell.look(|record| record.opening.is_some()) {
             self.barren = 0;
-            let finale = self.incarnations(opening).await;
-            if !self.conclude(finale).await {
+            let Err(finale) = self.incarnations().await;
+            self.end = Some(match finale {
+                Ok(reason) => Phase::Terminated(reason),
+                Err(error) => Phase::Failed(error),
+            });
+            if !self.conclude().await {
                 break;
             }
         }
     }
 
     /// One incarnation after the other, until the logical server is to end.
-    async fn incarnations(&mut self, mut opening: Job<S>) -> Finale {
+    async fn incarnations(&mut self) -> Result<Infallible, Finale> {
         loop {
-            let prepared = match self.life(opening).await {
-                Ok(death) => self.prepare(death).await,
-                Err(finale) => Err(finale),
+            let end = match self.bring_to_life()? {
+                Ok(first) => self.watch(first).await,
+                Err(report) => {
+                    // No worker was waited for, so that nobody else has had a turn since the last life.
+                    yield_now().await;
+                    End::Died { reason: ExitReason::Crashed(report.clone()), report }
+                }
             };
-            opening = match prepared {
-                Ok(restart) => Job::Restarted(restart),
-                Err(finale) => return finale,
-            };
+            let death = self.bury(end)?;
+            let reason = death.reason.clone();
+            if let Some(until) = self.pay_for(death)? {
+                self.back_off(until).await?;
+            }
+            self.announce_next(reason);
         }
     }
 
-    /// One incarnation from its start to its end.
-    async fn life(&mut self, opening: Job<S>) -> Result<Death, Finale> {
-        let first = matches!(opening, Job::Init);
+    /// Starts the next incarnation. Tells whether it is the first of this life; the report is of a factory that has panicked.
+    fn bring_to_life(&mut self) -> Result<Result<bool, CrashReport>, Finale> {
         let Some(epoch) = self.logical.cell.open_if(|record| !record.life.kill) else {
             return Err(if self.is_first_life() { Err(self.never_served()) } else { Ok(ExitReason::Killed) });
         };
-        let (factory, initial) = self.logical.cell.look(|record| {
+        let (opening, factory, initial) = self.logical.cell.look(|record| {
             let initial = record.initial.as_mut().and_then(|initial| initial.given.take());
             // What nobody will ask for again is not held.
             let used_up = record.initial.take_if(|initial| initial.snapshot.is_none());
             drop(used_up);
-            (record.factory.take(), initial)
+            (record.opening.take(), record.factory.take(), initial)
         });
+        let opening = opening.expect("an incarnation is brought to life only where one is to begin");
+        let first = matches!(opening, Job::Init);
         self.factory = factory.or_else(|| self.factory.take());
         let factory = self.factory.as_ref().expect("a server is not started without a factory");
-        let end = match catch(&***factory) {
+        match catch(&***factory) {
             Ok(server) => {
                 let (logical, server) = (self.logical.clone(), Quiet::new(server));
                 let worker = |seat| worker::live(logical, seat, epoch, server, initial, opening);
                 self.worker = Some(Incarnation::spawn(worker));
-                self.watch(first).await
+                Ok(Ok(first))
             }
             Err(payload) => {
                 let callback = if first { Callback::Init } else { Callback::Restarted };
-                let report = CrashReport::of_panic(payload.as_any(), self.place(callback));
-                drop(payload);
-                // No worker was waited for, so that nobody else has had a turn since the last life.
-                tokio::task::yield_now().await;
-                End::Died { reason: ExitReason::Crashed(report.clone()), report }
+                Ok(Err(CrashReport::of_panic(payload.as_any(), self.place(callback))))
             }
-        };
-        self.bury(end)
+        }
     }
 
     /// Waits for the end of the incarnation that is alive; what it takes to end it from outside is done here (K4, K5).

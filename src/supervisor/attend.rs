@@ -10,23 +10,24 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::Supervisor;
+use super::{KEEPER_BUDGET, Supervisor};
 use crate::{
     contain::{Payload, log},
     gen_server::GenServer,
     keeper::Keeper,
-    restart::Verdict,
+    logical::Logical,
+    restart::{Budget, Verdict},
 };
 
 impl<S: GenServer> Supervisor<S> {
     /// Waits for `event`, or until `until`; meanwhile lets calls time out, starts the keeper again if it dies, and forgets
     /// zombies that have come to an end.
-    pub(super) async fn attend<T>(
+    pub(super) fn attend<T>(
         &mut self,
         until: Option<Instant>,
         mut event: impl FnMut(&mut Self, &mut Task<'_>) -> Poll<T>,
-    ) -> Option<T> {
-        poll_fn(|task| {
+    ) -> impl Future<Output = Option<T>> {
+        poll_fn(move |task| {
             // Be reachable before looking: an order that is given from now on wakes this task again.
             self.logical.call_supervisor_with(task.waker());
             if let Poll::Ready(seen) = event(self, task) {
@@ -47,7 +48,6 @@ impl<S: GenServer> Supervisor<S> {
                 }
             }
         })
-        .await
     }
 
     /// Starts a keeper for each listener, unless that of the supervisor before is not done yet: then it goes on.
@@ -88,7 +88,7 @@ impl<S: GenServer> Supervisor<S> {
             let Poll::Ready(joined) = Pin::new(keeper).poll(task) else { continue };
             *place = None;
             let panic = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new);
-            if panic.is_some() && self.keeper_budget.charge(self.born.elapsed()) == Verdict::Exceeded {
+            if panic.is_some() && charge(&mut self.keeper_budget, &self.logical) == Verdict::Exceeded {
                 log!(error, undying.server = %self.logical.label(), "the keeper panics over and over");
                 self.logical.kill();
                 continue;
@@ -100,4 +100,10 @@ impl<S: GenServer> Supervisor<S> {
             task.waker().wake_by_ref();
         }
     }
+}
+
+/// Charges a panic of a keeper.
+fn charge<S: GenServer>(budget: &mut Option<Box<Budget>>, logical: &Logical<S>) -> Verdict {
+    let lived = logical.cell.look(|record| record.born.elapsed());
+    budget.get_or_insert_with(|| Box::new(Budget::new(KEEPER_BUDGET.0, KEEPER_BUDGET.1))).charge(lived)
 }

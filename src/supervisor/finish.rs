@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 
-use super::{Finale, Supervisor};
+use super::Supervisor;
 use crate::{
     contain::{Payload, drop_quietly},
     deadlines::later,
@@ -27,54 +27,95 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 impl<S: GenServer> Supervisor<S> {
     /// The worker is gone, and with it this life. Tells whether there is another one to go on with.
-    pub(super) async fn conclude(&mut self, finale: Finale) -> bool {
-        let (phase, reason) = match finale {
-            Ok(reason) => (Phase::Terminated(reason.clone()), reason),
-            Err(error) => (Phase::Failed(error), ExitReason::Shutdown),
-        };
-        let told = phase.reason().unwrap_or(ExitReason::Killed);
-        let ignored = matches!(phase, Phase::Failed(StartError::Ignored));
-        if ignored || !self.logical.comes_back(&told) {
-            self.finish(phase, reason).await;
+    pub(super) async fn conclude(&mut self) -> bool {
+        if !self.comes_back() {
+            self.finish().await;
             return false;
         }
-        let news = News::of(&phase).expect("it has ended");
-        if !self.logical.try_later(&news) {
-            let tasks = self.logical.dismiss_everyone(&reason, true);
-            self.see_off(tasks).await;
-            self.logical.pause(&told, news);
+        if self.turn_over() {
+            self.see_off().await;
+            self.pause();
         }
         let verdict =
             |this: &mut Self, _: &mut Task<'_>| this.logical.verdict().map_or(Poll::Pending, Poll::Ready);
         match self.attend(None, verdict).await {
-            Some(Verdict::Again) | None => true,
+            Some(Verdict::Again) | None => {
+                self.end = None;
+                true
+            }
             Some(Verdict::Over(reason)) => {
-                self.finish(Phase::Terminated(reason.clone()), reason).await;
+                self.end = Some(Phase::Terminated(reason));
+                self.finish().await;
                 false
             }
         }
     }
 
+    /// How this life ends.
+    fn ending(&self) -> &Phase {
+        self.end.as_ref().expect("it has come to its end")
+    }
+
+    /// Why it does, as others are told.
+    fn told(&self) -> ExitReason {
+        self.ending().reason().unwrap_or(ExitReason::Killed)
+    }
+
+    /// Why it does, as those are told whose requests are not handled any more.
+    fn reason(&self) -> ExitReason {
+        if let Phase::Terminated(reason) = self.ending() { reason.clone() } else { ExitReason::Shutdown }
+    }
+
+    fn news(&self) -> News {
+        News::of(self.ending()).expect("it has ended")
+    }
+
+    /// Whether the parent may begin another life.
+    fn comes_back(&self) -> bool {
+        let ignored = matches!(self.ending(), Phase::Failed(StartError::Ignored));
+        !ignored && self.logical.comes_back(&self.told())
+    }
+
+    /// Lets go of everyone in the expectation of another life. `false` if this one did not come to serve: then they wait on.
+    fn turn_over(&mut self) -> bool {
+        if self.logical.try_later(&self.news()) {
+            return false;
+        }
+        let tasks = self.logical.dismiss_everyone(&self.reason(), true);
+        self.tasks.extend(tasks);
+        true
+    }
+
+    fn pause(&self) {
+        self.logical.pause(&self.told(), self.news());
+    }
+
     /// SH2: the worker is gone; now the callers, the name, the listeners, and then this task.
-    async fn finish(&mut self, phase: Phase, reason: ExitReason) {
-        self.end = Some(phase.clone());
-        let tasks = self.logical.dismiss_everyone(&reason, false);
-        self.see_off(tasks).await;
+    async fn finish(&mut self) {
+        self.is_last = true;
+        let tasks = self.logical.dismiss_everyone(&self.reason(), false);
+        self.tasks.extend(tasks);
+        self.see_off().await;
         // Keepers that died before there was an end to tell.
-        let dead = self.logical.announce_end(&reason);
+        let dead = self.logical.announce_end(&self.reason());
         if !dead.is_empty() {
             self.replace_keepers(dead);
         }
-        let drain = later(DRAIN);
-        self.attend(drain, Self::poll_keepers).await;
+        // Mostly a keeper is done as soon as it has had its turn, and no timer is needed to wait for it.
+        if !self.are_keepers_done().await {
+            let drain = later(DRAIN);
+            self.attend(drain, Self::poll_keepers).await;
+        }
+        let phase = self.ending().clone();
         self.over(phase);
     }
 
     /// Waits for the server's own tasks to be gone.
-    async fn see_off(&mut self, tasks: Vec<JoinHandle<()>>) {
-        self.tasks.extend(tasks);
-        let grace = later(self.logical.options.kill_grace);
-        self.attend(grace, Self::poll_tasks).await;
+    async fn see_off(&mut self) {
+        if !self.tasks.is_empty() {
+            let grace = later(self.logical.options.kill_grace);
+            self.attend(grace, Self::poll_tasks).await;
+        }
     }
 
     /// The end of this task. What another life would need stays with the server.
@@ -99,6 +140,23 @@ impl<S: GenServer> Supervisor<S> {
             drop(joined.map_err(JoinError::try_into_panic).map_err(|panic| panic.map(Payload::new)));
         }
         Poll::Ready(())
+    }
+
+    /// Whether the keepers are done, once each task that is to run by now has had its turn.
+    async fn are_keepers_done(&mut self) -> bool {
+        let mut turns = 0;
+        let done = |this: &mut Self, task: &mut Task<'_>| {
+            if this.poll_keepers(task).is_ready() {
+                return Poll::Ready(true);
+            }
+            turns += 1;
+            if turns > 1 {
+                return Poll::Ready(false);
+            }
+            task.waker().wake_by_ref();
+            Poll::Pending
+        };
+        self.attend(None, done).await.unwrap_or(false)
     }
 
     fn poll_keepers(&mut self, task: &mut Task<'_>) -> Poll<()> {
@@ -140,7 +198,7 @@ impl<S: GenServer> Drop for Supervisor<S> {
             }
             Phase::Failed(self.never_served())
         };
-        let phase = self.end.clone().unwrap_or_else(killed);
+        let phase = self.end.clone().filter(|_| self.is_last).unwrap_or_else(killed);
         self.over(phase);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::task::{Context as Task, Poll};
 
+use tokio::time::Instant;
+
 use super::{Death, Finale, Supervisor};
 use crate::{
     contain::{drop_quietly, log},
@@ -9,15 +11,19 @@ use crate::{
     exit::{Callback, CrashKind, CrashReport, ExitReason},
     feed::{Event, Nudge, Shared},
     gen_server::{GenServer, Restart},
+    job::Job,
     record::Phase,
     restart::Verdict,
     spec::Poison,
 };
 
+/// Until when; `None`: for ever.
+type Pause = Option<Instant>;
+
 impl<S: GenServer> Supervisor<S> {
-    /// Reports a death, pays for it, and waits as long as the next incarnation has to wait.
-    pub(super) async fn prepare(&mut self, death: Death) -> Result<Restart, Finale> {
-        let Death { reason, report, abandoned } = death;
+    /// Reports a death, and pays for it. Until when the next incarnation has to wait, if it has to.
+    pub(super) fn pay_for(&mut self, death: Death) -> Result<Option<Pause>, Finale> {
+        let Death { reason: _, report, abandoned } = death;
         self.tell_of(&report, abandoned);
         if self.zombies.len() > self.logical.options.max_zombies {
             let message = format!("{} workers could not be stopped", self.zombies.len());
@@ -33,21 +39,28 @@ impl<S: GenServer> Supervisor<S> {
         }
         let verdict = self.logical.cell.look(|record| record.budget.charge(record.born.elapsed()));
         match verdict {
-            Verdict::Restart { recent } => self.back_off(recent).await?,
+            Verdict::Restart { recent } => {
+                let backoff = self.logical.options.backoff;
+                Ok(backoff.map(|backoff| later(backoff.pause(recent, fastrand::f64()))))
+            }
             Verdict::Exceeded if self.heal(report.callback()) => {
                 self.logical.cell.look(|record| record.budget.clear());
+                Ok(None)
             }
             Verdict::Exceeded => {
                 log!(error, undying.server = %self.logical.label(), exception.message = %report, "the restart limit is reached");
-                return Err(Ok(ExitReason::RestartLimit(report)));
+                Err(Ok(ExitReason::RestartLimit(report)))
             }
         }
-        let incarnation = self.logical.cell.look_at(|record, next| {
+    }
+
+    /// Another incarnation is to come, because the one before ended for this reason.
+    pub(super) fn announce_next(&mut self, reason: ExitReason) {
+        self.logical.cell.look_at(|record, next| {
             record.life.announced = next;
-            next
+            record.opening = Some(Job::Restarted(Restart { reason, incarnation: next }));
         });
         self.logical.ring();
-        Ok(Restart { reason, incarnation })
     }
 
     /// An incarnation came to an abnormal end: that is counted, and the listeners are told.
@@ -72,9 +85,7 @@ impl<S: GenServer> Supervisor<S> {
         log!(error, undying.server = %server, exception.message = %report, undying.abandoned = abandoned, undying.state = state, "a worker crashed");
     }
 
-    async fn back_off(&mut self, recent: u32) -> Result<(), Finale> {
-        let Some(backoff) = self.logical.options.backoff else { return Ok(()) };
-        let until = later(backoff.pause(recent, fastrand::f64()));
+    pub(super) async fn back_off(&mut self, until: Pause) -> Result<(), Finale> {
         // Whoever stops or kills the server does not wait for it to be restarted.
         let ordered = |this: &mut Self, _: &mut Task<'_>| match this.logical.mailbox.closing() {
             None => Poll::Pending,
