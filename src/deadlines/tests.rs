@@ -93,10 +93,37 @@ proptest! {
 #[test]
 fn calls_one_after_the_other_need_one_place() {
     let (mut deadlines, now) = (Deadlines::default(), Instant::now());
-    for timeout in (0..1_000).map(Duration::from_millis) {
-        let caller = caller();
-        let (key, _) = deadlines.note(now, timeout, caller.slot());
-        assert!(deadlines.forget(key).is_some());
+    let one_after_the_other = |deadlines: &mut Deadlines| {
+        for timeout in (0..1_000).map(Duration::from_millis) {
+            let caller = caller();
+            let (key, _) = deadlines.note(now, timeout, caller.slot());
+            assert!(deadlines.forget(key).is_some());
+        }
+    };
+    one_after_the_other(&mut deadlines);
+    assert!(deadlines.lanes.is_none(), "a single call needs no lane");
+    let other = caller();
+    deadlines.note(now, Duration::ZERO, other.slot());
+    one_after_the_other(&mut deadlines);
+    let lanes = deadlines.lanes.expect("two calls waited at a time");
+    assert_eq!((lanes.places.len(), lanes.lanes.len()), (1, 1));
+}
+
+/// A call that has its answer by the time the supervisor looks needs no timer, and the next one is heard again.
+#[test]
+fn a_call_that_is_answered_needs_no_timer() {
+    let (mut deadlines, now) = (Deadlines::default(), Instant::now());
+    for _ in 0..SPARED {
+        let (reply, _claim, caller) = reply::open::<()>(ServerId::next());
+        let (_, earlier) = deadlines.note(now, Duration::from_secs(5), caller.slot());
+        assert!(earlier, "nothing is armed");
+        assert!(deadlines.next().is_some(), "it waits");
+        reply.send(());
+        assert_eq!(deadlines.next(), None);
+        deadlines.due(now + Duration::from_secs(5));
     }
-    assert_eq!((deadlines.places.len(), deadlines.lanes.len()), (1, 1));
+    let (reply, _claim, caller) = reply::open::<()>(ServerId::next());
+    deadlines.note(now, Duration::from_secs(5), caller.slot());
+    reply.send(());
+    assert!(deadlines.next().is_some(), "it is called so often that a timer is worth it");
 }

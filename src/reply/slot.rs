@@ -27,6 +27,8 @@ pub(crate) trait AnySlot: Send + Sync {
     fn out_of_hand(&self);
     /// Whether the server itself has still to do something for an answer.
     fn is_in_hand(&self) -> bool;
+    /// Whether the caller has its answer, or is gone.
+    fn is_settled(&self) -> bool;
 }
 
 pub(super) struct Slot<T> {
@@ -237,5 +239,9 @@ impl<T: Send + 'static> AnySlot for Slot<T> {
     fn is_in_hand(&self) -> bool {
         let inner = self.inner.lock();
         inner.in_hand && matches!(inner.answer, Answer::None | Answer::Held { .. })
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_closed()
     }
 }
