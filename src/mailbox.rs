@@ -393,7 +393,8 @@ impl<M, W: Sleeper> Inbox<M, W> {
     fn end(&mut self, reason: ExitReason) -> (Vec<VecDeque<M>>, Closed<W>) {
         self.intake = Intake::Ended(reason);
         let filling = mem::take(&mut self.filling);
-        let queued = mem::take(&mut self.full).into_iter().chain([filling]).collect();
+        let queued = mem::take(&mut self.full).into_iter().chain([filling]);
+        let queued = queued.filter(|segment| !segment.is_empty()).collect();
         (queued, Closed { worker: self.worker.take(), line: self.line.dismiss() })
     }
 

@@ -166,10 +166,14 @@ impl<'a, S: GenServer> PendingStop<'a, S> {
             return Err(StopError::CallingSelf);
         }
         let Some(life) = logical.stop(reason) else { return Err(StopError::NoProc) };
+        let mut end = pin!(logical.until(Logical::end_of_life(life)));
+        let Some(timeout) = timeout else {
+            let (reason, state) = end.await;
+            return Ok(Exit { reason, state });
+        };
         // A slot that nobody answers but the deadline.
         let (_reply, _claim, mut caller) = reply::open::<()>(logical.id);
-        let _deadline = timeout.and_then(|after| logical.deadline(after, &caller));
-        let mut end = pin!(logical.until(Logical::end_of_life(life)));
+        let _deadline = logical.deadline(timeout, &caller);
         poll_fn(|cx| {
             if let Poll::Ready((reason, state)) = end.as_mut().poll(cx) {
                 return Poll::Ready(Ok(Exit { reason, state }));

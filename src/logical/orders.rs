@@ -90,7 +90,10 @@ impl<S: GenServer> Logical<S> {
         let (life, closed) = stopped?;
         closed.into_iter().for_each(Closed::settle);
         self.mailbox.wake();
-        self.wake_supervisor();
+        // While a worker is alive its supervisor has nothing to see to; and once that worker is gone, it looks.
+        if !self.cell.is_open() {
+            self.wake_supervisor();
+        }
         Some(life)
     }
 
