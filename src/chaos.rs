@@ -141,7 +141,7 @@ impl<S: GenServer> Logical<S> {
         match fault {
             Fault::KillWorker => self.kill_worker("killed by chaos"),
             Fault::KillKeeper => {
-                let keepers = self.cell.look(|record| record.tasks.keepers.clone());
+                let keepers = self.cell.look(|record| record.tasks.keepers());
                 keepers.iter().for_each(|keeper| keeper.abort());
             }
             Fault::KillSupervisor => self.abort(),
@@ -158,9 +158,8 @@ impl<S: GenServer> Logical<S> {
     /// Aborts the supervisor task.
     fn abort(&self) {
         loop {
-            let (supervisor, over) = self
-                .cell
-                .look(|record| (record.tasks.supervisor.clone(), record.life.phase.reason().is_some()));
+            let (supervisor, over) =
+                self.cell.look(|record| (record.tasks.supervisor(), record.life.phase.reason().is_some()));
             match supervisor {
                 Some(supervisor) => return supervisor.abort(),
                 None if over => return,

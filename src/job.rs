@@ -32,6 +32,12 @@ pub(crate) enum End {
     Abandoned,
 }
 
+/// How an incarnation begins.
+pub(crate) enum Opening {
+    Init,
+    Restarted(Restart),
+}
+
 /// What a worker does next.
 pub(crate) enum Job<S: GenServer> {
     Init,
@@ -106,6 +112,15 @@ impl<S: GenServer> After<S> {
             Next::Ignore => return Err(error("`Next::Ignore` is for `init` only".into())),
         }
         Ok(after)
+    }
+}
+
+impl<S: GenServer> From<Opening> for Job<S> {
+    fn from(opening: Opening) -> Self {
+        match opening {
+            Opening::Init => Self::Init,
+            Opening::Restarted(why) => Self::Restarted(why),
+        }
     }
 }
 

@@ -128,8 +128,8 @@ impl<S: GenServer> Logical<S> {
     }
 
     /// Says what a committed stop has said, and leaves its caller to be answered later if it has no answer yet.
-    pub(crate) fn part(&self, parting: Option<Parting>) {
-        if let Some(Parting { said, claim }) = parting {
+    pub(crate) fn part(&self, parting: Option<Box<Parting>>) {
+        if let Some(Parting { said, claim }) = parting.map(|parting| *parting) {
             drop(said);
             claim.into_iter().for_each(|claim| self.defer(claim));
         }

@@ -30,7 +30,7 @@ use crate::{
     extras::Extras,
     feed::{Ear, Event, Feed, Nudge, Shared},
     gen_server::GenServer,
-    job::{After, End, Job, Turn},
+    job::{After, End, Job, Opening, Turn},
     mailbox::{Fetched, Mailbox},
     preserve::{Kept, Snapshot},
     probe::Probes,
@@ -59,7 +59,7 @@ pub(crate) struct Record<S: GenServer> {
 
     /// The callback that is running, and its caller.
     pub(crate) in_hand: Option<InHand>,
-    pub(crate) parting: Option<Parting>,
+    pub(crate) parting: Option<Box<Parting>>,
     /// Messages taken from the inbox and not yet handled: they belong to the logical server, not to the worker.
     pub(crate) batch: VecDeque<Envelope<S>>,
     /// Calls whose callback has committed, but which are not answered yet.
@@ -81,14 +81,14 @@ pub(crate) struct Record<S: GenServer> {
     /// The state as it was given.
     pub(crate) initial: Option<Box<Initial<S>>>,
     /// How the next life begins.
-    pub(crate) opening: Option<Job<S>>,
+    pub(crate) opening: Option<Opening>,
     /// How the last life ended, if there was one before this.
-    pub(crate) former: Option<(ExitReason, Kept<S>)>,
+    pub(crate) former: Option<Box<(ExitReason, Kept<S>)>>,
     /// Keepers that have outlived their supervisor, each in the place of its listener.
     pub(crate) lagging: Vec<Option<JoinHandle<()>>>,
     pub(crate) debug: Option<Arc<debug::Hooks>>,
-    /// Restarts are paid for out of this; its time runs from the birth of the server.
-    pub(crate) budget: Budget,
+    /// Restarts are paid for out of this; its time runs from the birth of the server. There is one once it has crashed.
+    pub(crate) budget: Option<Box<Budget>>,
     pub(crate) born: Instant,
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct InHand {
 /// said.
 pub(crate) struct Left<S: GenServer> {
     pub(crate) claim: Option<Claim>,
-    pub(crate) parting: Option<Parting>,
+    pub(crate) parting: Option<Box<Parting>>,
     /// The message, if it was to be run again, but not any more.
     pub(crate) copy: Option<Message<S>>,
 }
@@ -130,7 +130,7 @@ pub(crate) enum Fallback<S: GenServer> {
 }
 
 impl<S: GenServer> Record<S> {
-    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, ears: Vec<Ear<S>>, budget: Budget) -> Self {
+    pub(crate) fn new(kept: Kept<S>, fallback: Fallback<S>, ears: Vec<Ear<S>>) -> Self {
         Self {
             kept,
             continues: Vec::new(),
@@ -153,11 +153,11 @@ impl<S: GenServer> Record<S> {
             extras: None,
             factory: None,
             initial: None,
-            opening: Some(Job::Init),
+            opening: Some(Opening::Init),
             former: None,
             lagging: Vec::new(),
             debug: None,
-            budget,
+            budget: None,
             born: Instant::now(),
         }
     }

@@ -51,11 +51,6 @@ impl Budget {
         self.crashes.len()
     }
 
-    /// Forgets every crash.
-    pub(crate) fn clear(&mut self) {
-        self.crashes.clear();
-    }
-
     fn slide(&mut self, now: Duration) {
         while self.crashes.front().is_some_and(|&at| now.saturating_sub(at) > self.within) {
             self.crashes.pop_front();

@@ -22,7 +22,7 @@ use crate::{
     preserve::{Kept, Snapshot},
     record::{Fallback, Initial, Record},
     registry::Registry,
-    restart::{Backoff, Budget},
+    restart::Backoff,
     server_ref::ServerRef,
     supervisor::Factory,
     tree::Care,
@@ -378,14 +378,13 @@ impl<S: GenServer> ServerSpec<S> {
             let place = Place { callback: Callback::Init, incarnation: 1, version: 0 };
             StartError::Init(CrashReport::of_panic(payload.as_any(), place))
         })?;
-        let budget = Budget::new(options.max_restarts, options.within);
         let fallback = match options.poison {
             Poison::Stop => Fallback::None,
             Poison::ResetToInitial => Fallback::Initial(Quiet::new(kept.snapshot().clone())),
             Poison::PreviousGood => Fallback::Previous(Quiet::new(None)),
         };
         let snapshot = retained.then(|| Quiet::new(kept.snapshot().clone()));
-        let mut record = Record::new(kept, fallback, listeners, budget);
+        let mut record = Record::new(kept, fallback, listeners);
         record.factory = Some(factory);
         record.initial = Some(Box::new(Initial { given: Some(state), snapshot }));
         Ok(Arc::new(Logical::new(ServerId::next(), name, options, hooks, record)))

@@ -27,7 +27,7 @@ use crate::{
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     gen_server::GenServer,
-    job::{End, Job},
+    job::{End, Opening},
     logical::Logical,
     record::{Phase, Record},
     restart::Budget,
@@ -141,13 +141,13 @@ impl<S: GenServer> Supervisor<S> {
             (record.opening.take(), record.factory.take(), initial)
         });
         let opening = opening.expect("an incarnation is brought to life only where one is to begin");
-        let first = matches!(opening, Job::Init);
+        let first = matches!(opening, Opening::Init);
         self.factory = factory.or_else(|| self.factory.take());
         let factory = self.factory.as_ref().expect("a server is not started without a factory");
         match catch(&***factory) {
             Ok(server) => {
                 let (logical, server) = (self.logical.clone(), Quiet::new(server));
-                let worker = |seat| worker::live(logical, seat, epoch, server, initial, opening);
+                let worker = |seat| worker::live(logical, seat, epoch, server, initial, opening.into());
                 self.worker = Some(Incarnation::spawn(worker));
                 Ok(Ok(first))
             }

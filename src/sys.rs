@@ -229,7 +229,7 @@ impl<'a, S: GenServer> Sys<'a, S> {
     #[expect(clippy::unused_async, reason = "as every system request, and others do wait")]
     pub async fn status(&self) -> Result<StatusReport, SysError> {
         let (status, incarnation, restarts_in_window, kept) = self.look(|record| {
-            let recent = record.budget.recent(record.born.elapsed());
+            let recent = record.budget.as_mut().map_or(0, |budget| budget.recent(record.born.elapsed()));
             (record.life.status(), record.life.serving, recent, record.kept.clone())
         })?;
         let name = self.logical.name.clone();

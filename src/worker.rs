@@ -395,7 +395,7 @@ impl<S: GenServer> Worker<S> {
                 copy = extras.take_copy();
             }
             if stops(&after) {
-                record.parting = Some(Parting { said: scope.say_later(), claim: claim.take() });
+                record.parting = Some(Box::new(Parting { said: scope.say_later(), claim: claim.take() }));
                 return Some((serves, Turn::Next(None)));
             }
             // The lock is held anyway: what comes next is taken in the same go, unless it is another task's turn. A probe is

@@ -1,6 +1,6 @@
 //! The logical end.
 
-use std::{collections::VecDeque, mem};
+use std::mem;
 
 use tokio::task::JoinHandle;
 
@@ -52,8 +52,8 @@ impl<S: GenServer> Logical<S> {
             message.bury(hook, ended);
         }
         fail_all(deferred, reason);
-        let queued: Vec<VecDeque<_>> = [batch].into_iter().chain(inbox).collect();
-        queued.into_iter().flatten().for_each(|envelope| envelope.bury(hook, stopped(), ended));
+        let queued = [batch].into_iter().chain(inbox).flatten();
+        queued.for_each(|envelope| envelope.bury(hook, stopped(), ended));
         continues.into_iter().for_each(drop_quietly);
         tasks
     }
@@ -126,7 +126,7 @@ impl<S: GenServer> Logical<S> {
         lives: u64,
     ) -> impl FnMut(&mut Record<S>) -> Option<(ExitReason, Kept<S>)> + use<S> {
         move |record| match &record.former {
-            Some(former) if record.life.lives > lives => Some(former.clone()),
+            Some(former) if record.life.lives > lives => Some((**former).clone()),
             _ => Self::end_of(record),
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     exit::ExitReason,
     feed::{Event, Nudge, Shared},
     gen_server::{GenServer, Restart},
-    job::Job,
+    job::Opening,
     preserve::{Kept, Snapshot},
     record::{Deferred, Fallback, Phase, Record, Then},
     supervisor::Supervisor,
@@ -79,7 +79,7 @@ impl<S: GenServer> Logical<S> {
             (life.waiting, life.lives) = (true, life.lives + 1);
             life.then = life.then.filter(|then| *then == Then::Nothing);
             record.deferred = Deferred::default();
-            (record.extras.take(), record.former.replace(end))
+            (record.extras.take(), record.former.replace(Box::new(end)))
         };
         let (extras, former) = self.report_with(|| (self.cell.look(pause), Some(news)));
         nudge.ring();
@@ -91,7 +91,7 @@ impl<S: GenServer> Logical<S> {
     /// What became of a server that waits between two lives, if that is known.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         let said = self.cell.look(|record| {
-            let reason = || record.former.as_ref().map_or(ExitReason::Shutdown, |(reason, _)| reason.clone());
+            let reason = || record.former.as_ref().map_or(ExitReason::Shutdown, |former| former.0.clone());
             match record.life.then {
                 _ if !record.life.waiting => Some(Verdict::Again),
                 Some(Then::Nothing) => Some(Verdict::Over(reason())),
@@ -133,7 +133,7 @@ impl<S: GenServer> Logical<S> {
             self.cell.look(|record| record.registration = registration);
             let mut supervisor = Supervisor::new(self.clone());
             let supervisor = on.spawn(async move { supervisor.run().await });
-            self.cell.look(|record| record.tasks.supervisor = Some(supervisor.abort_handle()));
+            self.cell.look(|record| record.tasks.note_supervisor(&supervisor));
         } else {
             self.wake_supervisor();
         }
@@ -161,13 +161,13 @@ impl<S: GenServer> Logical<S> {
     fn renew(&self, record: &mut Record<S>, epoch: u64) -> Stale<S> {
         let (mut former, mut nudge) = (None, Nudge::none());
         if let Some(end) = Self::end_of(record) {
-            former = record.former.replace(end);
+            former = record.former.replace(Box::new(end));
             record.life.lives += 1;
             record.feed.reopen();
             record.tasks = Tasks::default();
         }
-        let last = record.former.as_ref().map_or(ExitReason::Shutdown, |(reason, _)| reason.clone());
-        record.budget.clear();
+        let last = record.former.as_ref().map_or(ExitReason::Shutdown, |former| former.0.clone());
+        record.budget = None;
         record.born = Instant::now();
         record.deferred = Deferred::default();
         record.stopping = None;
@@ -175,12 +175,12 @@ impl<S: GenServer> Logical<S> {
         let preserved = self.options.preserve_on_escalation && record.life.serving > 0;
         let Some(mut initial) = initial.filter(|_| !preserved) else {
             record.life.renew(epoch, Phase::Restarting);
-            record.opening = Some(Job::Restarted(Restart { reason: last, incarnation: epoch }));
+            record.opening = Some(Opening::Restarted(Restart { reason: last, incarnation: epoch }));
             return Stale { former, snapshots: Vec::new(), continues: Vec::new(), nudge };
         };
         let serving = record.life.serving;
         record.life.renew(epoch, Phase::Starting);
-        record.opening = Some(Job::Init);
+        record.opening = Some(Opening::Init);
         record.idle_until = None;
         let mut snapshots = Vec::new();
         match &mut record.fallback {
@@ -223,7 +223,7 @@ impl<S: GenServer> Logical<S> {
 /// What was of a life that is over.
 #[must_use = "it is the user's, and is forgotten outside every lock"]
 struct Stale<S: GenServer> {
-    former: Option<(ExitReason, Kept<S>)>,
+    former: Option<Box<(ExitReason, Kept<S>)>>,
     snapshots: Vec<Arc<Snapshot<S>>>,
     continues: Vec<S::Continue>,
     /// For those who watch: the state is another.

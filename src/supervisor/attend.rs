@@ -54,6 +54,7 @@ impl<S: GenServer> Supervisor<S> {
     pub(super) fn start_keepers(&mut self) {
         let (count, mut keepers) =
             self.logical.cell.look(|record| (record.feed.keepers(), mem::take(&mut record.lagging)));
+        keepers.reserve_exact(count.saturating_sub(keepers.len()));
         keepers.resize_with(count, || None);
         for (ear, keeper) in keepers.iter_mut().enumerate() {
             keeper.get_or_insert_with(|| self.keeper(ear));
@@ -76,9 +77,7 @@ impl<S: GenServer> Supervisor<S> {
 
     /// For whoever wants to kill them.
     fn note_keepers(&self) {
-        let handles = self.keepers.iter().flatten().map(JoinHandle::abort_handle).collect();
-        let stale = self.logical.cell.look(|record| mem::replace(&mut record.tasks.keepers, handles));
-        drop(stale);
+        drop(self.logical.cell.look(|record| record.tasks.note_keepers(&self.keepers)));
     }
 
     fn look_after_keepers(&mut self, task: &mut Task<'_>) {

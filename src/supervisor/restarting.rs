@@ -11,9 +11,9 @@ use crate::{
     exit::{Callback, CrashKind, CrashReport, ExitReason},
     feed::{Event, Nudge, Shared},
     gen_server::{GenServer, Restart},
-    job::Job,
+    job::Opening,
     record::Phase,
-    restart::Verdict,
+    restart::{Budget, Verdict},
     spec::Poison,
 };
 
@@ -37,14 +37,18 @@ impl<S: GenServer> Supervisor<S> {
                 return Err(Ok(reason.at(self.place(Callback::Restarted))));
             }
         }
-        let verdict = self.logical.cell.look(|record| record.budget.charge(record.born.elapsed()));
+        let options = &self.logical.options;
+        let verdict = self.logical.cell.look(|record| {
+            let fresh = || Box::new(Budget::new(options.max_restarts, options.within));
+            record.budget.get_or_insert_with(fresh).charge(record.born.elapsed())
+        });
         match verdict {
             Verdict::Restart { recent } => {
                 let backoff = self.logical.options.backoff;
                 Ok(backoff.map(|backoff| later(backoff.pause(recent, fastrand::f64()))))
             }
             Verdict::Exceeded if self.heal(report.callback()) => {
-                self.logical.cell.look(|record| record.budget.clear());
+                self.logical.cell.look(|record| record.budget = None);
                 Ok(None)
             }
             Verdict::Exceeded => {
@@ -58,7 +62,7 @@ impl<S: GenServer> Supervisor<S> {
     pub(super) fn announce_next(&mut self, reason: ExitReason) {
         self.logical.cell.look_at(|record, next| {
             record.life.announced = next;
-            record.opening = Some(Job::Restarted(Restart { reason, incarnation: next }));
+            record.opening = Some(Opening::Restarted(Restart { reason, incarnation: next }));
         });
         self.logical.ring();
     }
