@@ -48,12 +48,7 @@ pub(crate) struct Supervisor<S: GenServer> {
     worker: Option<Incarnation>,
     /// One for each listener; `None` for one that is done.
     keepers: Vec<Option<JoinHandle<()>>>,
-    /// Workers that could not be stopped (K5).
-    zombies: Vec<Incarnation>,
-    /// The server's own tasks, once they are aborted.
-    tasks: Vec<JoinHandle<()>>,
-    /// There is one once a keeper has panicked.
-    keeper_budget: Option<Box<Budget>>,
+    remains: Option<Box<Remains>>,
     alarm: Alarm,
     /// How many incarnations in a row have crashed without handling one message.
     barren: u32,
@@ -62,6 +57,16 @@ pub(crate) struct Supervisor<S: GenServer> {
     /// Whether there will be no other life.
     is_last: bool,
     over: bool,
+}
+
+/// What most supervisors never come to have.
+struct Remains {
+    /// Workers that could not be stopped (K5).
+    zombies: Vec<Incarnation>,
+    /// The server's own tasks, once they are aborted.
+    tasks: Vec<JoinHandle<()>>,
+    /// For panics of keepers.
+    keeper_budget: Budget,
 }
 
 /// An incarnation that has to be replaced.
@@ -81,9 +86,7 @@ impl<S: GenServer> Supervisor<S> {
             factory: None,
             worker: None,
             keepers: Vec::new(),
-            zombies: Vec::new(),
-            tasks: Vec::new(),
-            keeper_budget: None,
+            remains: None,
             alarm: Alarm::default(),
             barren: 0,
             end: None,
@@ -165,7 +168,7 @@ impl<S: GenServer> Supervisor<S> {
         loop {
             let kill_at = self.logical.cell.look(|record| record.life.kill_at);
             let until = [init_until, kill_at].into_iter().flatten().min();
-            let seen = self.attend(until, |this, task| this.poll_watch(kill_at, task)).await;
+            let seen = self.attend(until, move |this, task| this.poll_watch(kill_at, task)).await;
             match seen {
                 Some(Watched::Ended(end)) => return end,
                 Some(Watched::Fenced) => {
@@ -173,12 +176,12 @@ impl<S: GenServer> Supervisor<S> {
                         // The end of the server; nobody who waits for it has to wait for a worker that does not yield.
                         let comes_back = self.logical.comes_back(&ExitReason::Killed);
                         let tasks = self.logical.dismiss_everyone(&ExitReason::Killed, comes_back);
-                        self.tasks.extend(tasks);
+                        self.wait_for(tasks);
                     }
                     return self.remove().await;
                 }
                 Some(Watched::NewOrders) => {}
-                None if kill_at.is_some_and(|at| at <= Instant::now()) => self.logical.kill(),
+                None if self.is_to_be_killed() => self.logical.kill(),
                 None => {
                     init_until = None;
                     if self.logical.give_up_starting() {
@@ -188,6 +191,11 @@ impl<S: GenServer> Supervisor<S> {
                 }
             }
         }
+    }
+
+    fn is_to_be_killed(&self) -> bool {
+        let kill_at = self.logical.cell.look(|record| record.life.kill_at);
+        kill_at.is_some_and(|at| at <= Instant::now())
     }
 
     fn poll_watch(&mut self, kill_at: Option<Instant>, task: &mut Task<'_>) -> Poll<Watched> {
@@ -234,8 +242,24 @@ impl<S: GenServer> Supervisor<S> {
         }
         let grace = later(self.logical.options.kill_grace);
         let end = self.attend(grace, |this, task| this.poll_worker(task)).await;
-        self.zombies.extend(self.worker.take());
+        if let Some(zombie) = self.worker.take() {
+            self.remains().zombies.push(zombie);
+        }
         end.unwrap_or(End::Abandoned)
+    }
+
+    fn remains(&mut self) -> &mut Remains {
+        self.remains.get_or_insert_with(|| {
+            let keeper_budget = Budget::new(KEEPER_BUDGET.0, KEEPER_BUDGET.1);
+            Box::new(Remains { zombies: Vec::new(), tasks: Vec::new(), keeper_budget })
+        })
+    }
+
+    /// The server is not over before these are.
+    fn wait_for(&mut self, tasks: Vec<JoinHandle<()>>) {
+        if !tasks.is_empty() {
+            self.remains().tasks.extend(tasks);
+        }
     }
 
     /// Sees an incarnation off: is it to be replaced, or was that the end of the logical server?

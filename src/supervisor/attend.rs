@@ -10,13 +10,12 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{KEEPER_BUDGET, Supervisor};
+use super::Supervisor;
 use crate::{
     contain::{Payload, log},
     gen_server::GenServer,
     keeper::Keeper,
-    logical::Logical,
-    restart::{Budget, Verdict},
+    restart::Verdict,
 };
 
 impl<S: GenServer> Supervisor<S> {
@@ -34,7 +33,9 @@ impl<S: GenServer> Supervisor<S> {
                 return Poll::Ready(Some(seen));
             }
             self.look_after_keepers(task);
-            self.zombies.retain(|zombie| !zombie.is_gone());
+            if let Some(remains) = &mut self.remains {
+                remains.zombies.retain(|zombie| !zombie.is_gone());
+            }
             loop {
                 let deadline = self.logical.next_deadline();
                 let Some(earliest) = [until, deadline].into_iter().flatten().min() else {
@@ -82,12 +83,12 @@ impl<S: GenServer> Supervisor<S> {
 
     fn look_after_keepers(&mut self, task: &mut Task<'_>) {
         let mut dead = Vec::new();
-        for (ear, place) in self.keepers.iter_mut().enumerate() {
-            let Some(keeper) = place else { continue };
+        for ear in 0..self.keepers.len() {
+            let Some(keeper) = &mut self.keepers[ear] else { continue };
             let Poll::Ready(joined) = Pin::new(keeper).poll(task) else { continue };
-            *place = None;
+            self.keepers[ear] = None;
             let panic = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new);
-            if panic.is_some() && charge(&mut self.keeper_budget, &self.logical) == Verdict::Exceeded {
+            if panic.is_some() && self.charge_panic() == Verdict::Exceeded {
                 log!(error, undying.server = %self.logical.label(), "the keeper panics over and over");
                 self.logical.kill();
                 continue;
@@ -99,10 +100,10 @@ impl<S: GenServer> Supervisor<S> {
             task.waker().wake_by_ref();
         }
     }
-}
 
-/// Charges a panic of a keeper.
-fn charge<S: GenServer>(budget: &mut Option<Box<Budget>>, logical: &Logical<S>) -> Verdict {
-    let lived = logical.cell.look(|record| record.born.elapsed());
-    budget.get_or_insert_with(|| Box::new(Budget::new(KEEPER_BUDGET.0, KEEPER_BUDGET.1))).charge(lived)
+    /// Charges a panic of a keeper.
+    fn charge_panic(&mut self) -> Verdict {
+        let lived = self.logical.cell.look(|record| record.born.elapsed());
+        self.remains().keeper_budget.charge(lived)
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::task::JoinError;
 
-use super::Supervisor;
+use super::{Remains, Supervisor};
 use crate::{
     contain::{Payload, drop_quietly},
     deadlines::later,
@@ -82,7 +82,7 @@ impl<S: GenServer> Supervisor<S> {
             return false;
         }
         let tasks = self.logical.dismiss_everyone(&self.reason(), true);
-        self.tasks.extend(tasks);
+        self.wait_for(tasks);
         true
     }
 
@@ -94,7 +94,7 @@ impl<S: GenServer> Supervisor<S> {
     async fn finish(&mut self) {
         self.is_last = true;
         let tasks = self.logical.dismiss_everyone(&self.reason(), false);
-        self.tasks.extend(tasks);
+        self.wait_for(tasks);
         self.see_off().await;
         // Keepers that died before there was an end to tell.
         let dead = self.logical.announce_end(&self.reason());
@@ -112,7 +112,7 @@ impl<S: GenServer> Supervisor<S> {
 
     /// Waits for the server's own tasks to be gone.
     async fn see_off(&mut self) {
-        if !self.tasks.is_empty() {
+        if self.remains.as_ref().is_some_and(|remains| !remains.tasks.is_empty()) {
             let grace = later(self.logical.options.kill_grace);
             self.attend(grace, Self::poll_tasks).await;
         }
@@ -134,9 +134,10 @@ impl<S: GenServer> Supervisor<S> {
     }
 
     fn poll_tasks(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        while let Some(last) = self.tasks.last_mut() {
+        let Some(Remains { tasks, .. }) = self.remains.as_deref_mut() else { return Poll::Ready(()) };
+        while let Some(last) = tasks.last_mut() {
             let joined = ready!(Pin::new(last).poll(task));
-            self.tasks.pop();
+            tasks.pop();
             drop(joined.map_err(JoinError::try_into_panic).map_err(|panic| panic.map(Payload::new)));
         }
         Poll::Ready(())

@@ -15,8 +15,8 @@ use crate::{job::End, seat::Seat};
 
 pub(super) struct Incarnation {
     task: JoinHandle<End>,
-    /// How the task ended.
-    joined: Option<Result<End, JoinError>>,
+    /// How the task ended, if somebody was still polling in its place.
+    joined: Option<Box<Result<End, JoinError>>>,
     seat: Arc<Seat<End>>,
 }
 
@@ -32,14 +32,16 @@ impl Incarnation {
 
     /// How it ended, once it is gone: its task, and whoever polls in the place of that.
     pub(super) fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<End, JoinError>> {
-        if self.joined.is_none() {
-            self.joined = Some(ready!(Pin::new(&mut self.task).poll(task)));
-        }
+        let joined = match self.joined.take() {
+            Some(joined) => *joined,
+            None => ready!(Pin::new(&mut self.task).poll(task)),
+        };
         // Whoever is at it tells the supervisor when it has left.
-        if !self.seat.is_vacant() {
-            return Poll::Pending;
+        if self.seat.is_vacant() {
+            return Poll::Ready(joined);
         }
-        self.joined.take().map_or(Poll::Pending, Poll::Ready)
+        self.joined = Some(Box::new(joined));
+        Poll::Pending
     }
 
     pub(super) fn abort(&self) {

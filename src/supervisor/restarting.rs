@@ -25,8 +25,9 @@ impl<S: GenServer> Supervisor<S> {
     pub(super) fn pay_for(&mut self, death: Death) -> Result<Option<Pause>, Finale> {
         let Death { reason: _, report, abandoned } = death;
         self.tell_of(&report, abandoned);
-        if self.zombies.len() > self.logical.options.max_zombies {
-            let message = format!("{} workers could not be stopped", self.zombies.len());
+        let zombies = self.remains.as_ref().map_or(0, |remains| remains.zombies.len());
+        if zombies > self.logical.options.max_zombies {
+            let message = format!("{zombies} workers could not be stopped");
             let report = CrashReport::new(CrashKind::Kill, message, self.place(report.callback()));
             return Err(Ok(ExitReason::Crashed(report)));
         }
