@@ -1,9 +1,15 @@
 //! Collections that know what changed: a commit costs what changed, and not what is there.
 
+mod deque;
 mod journal;
 mod map;
+mod vec;
 
-pub use self::map::KeptMap;
+pub use self::{
+    deque::KeptDeque,
+    map::KeptMap,
+    vec::{KeptVec, Place},
+};
 
 /// The entries and iterators of a [`KeptMap`].
 pub mod kept_map {

@@ -93,20 +93,24 @@ fn copy_hash<K: Eq + Hash + Clone, V: Clone>(
     mine: &mut Shard<K, V>,
 ) {
     let hash_of = |(key, _): &(K, V)| hasher.hash_one(key);
-    // A table finds by a part of the hash, so other entries come along. It is no harm to copy one of them where it is
-    // already; to add or to remove one would be.
     let gone =
         |entry: &(K, V)| theirs.find(hash, |(key, _)| *key == entry.0).is_none() && hash_of(entry) == hash;
     while let Ok(entry) = mine.find_entry(hash, gone) {
         entry.remove();
     }
+    // A table finds by a part of the hash, so other entries come along. Whether one is that is not asked where there is one
+    // only, and it is here already: to copy it is no harm.
+    let several = theirs.iter_hash(hash).nth(1).is_some();
     for entry in theirs.iter_hash(hash) {
+        if several && hash_of(entry) != hash {
+            continue;
+        }
         match mine.find_mut(hash, |(key, _)| *key == entry.0) {
             Some((key, value)) => {
                 key.clone_from(&entry.0);
                 value.clone_from(&entry.1);
             }
-            None if hash_of(entry) == hash => {
+            None if several || hash_of(entry) == hash => {
                 mine.insert_unique(hash, entry.clone(), hash_of);
             }
             None => {}
