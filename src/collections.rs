@@ -1,13 +1,18 @@
 //! Collections that know what changed: a commit costs what changed, and not what is there.
 
 mod deque;
+mod fields;
 mod journal;
 mod map;
+#[cfg(feature = "serde")]
+mod serde;
+mod set;
 mod vec;
 
 pub use self::{
     deque::KeptDeque,
     map::KeptMap,
+    set::KeptSet,
     vec::{KeptVec, Place},
 };
 

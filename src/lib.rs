@@ -104,6 +104,7 @@
 //!   of what is built on this crate.
 //! * `metrics`: `telemetry::MetricsListener`, which counts and measures through the facade of the crate `metrics`.
 //! * `observer`: `observer::Observer`, a web page that shows the servers of a process while they run.
+//! * `serde`: the [`collections`] can be serialized.
 //!
 //! # MSRV
 //!

@@ -1,5 +1,7 @@
 //! Collections that know what changed: equal to std's under any history, also where user code panics in the middle.
 
+mod deque;
 mod histories;
 mod map;
+mod set;
 mod vec;
