@@ -58,6 +58,12 @@ pub trait AnyListener: Send + Sync + 'static {
         false
     }
 
+    /// See [`Listener::wants_changes`](crate::Listener::wants_changes). Asked for each server. Defaults to yes.
+    fn wants_changes(&self, by: Callback) -> bool {
+        let _ = by;
+        true
+    }
+
     /// See [`Listener::probe`](crate::Listener::probe). Defaults to nothing.
     fn probe(&self, server: &AnyServerRef) -> Option<Probe> {
         let _ = server;
@@ -219,6 +225,10 @@ macro_rules! listens_to_any {
                 $crate::AnyListener::blocking(self)
             }
 
+            fn wants_changes(&self, by: $crate::Callback) -> bool {
+                $crate::AnyListener::wants_changes(self, by)
+            }
+
             fn probe(&self, server: &$crate::ServerRef<S>) -> Option<$crate::Probe> {
                 $crate::AnyListener::probe(self, &server.into())
             }
@@ -257,6 +267,10 @@ impl AnyListener for Everywhere {
 
     fn blocking(&self) -> bool {
         self.0.blocking()
+    }
+
+    fn wants_changes(&self, by: Callback) -> bool {
+        self.0.wants_changes(by)
     }
 
     fn probe(&self, server: &AnyServerRef) -> Option<Probe> {

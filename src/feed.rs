@@ -10,10 +10,10 @@ mod hand;
 mod line;
 mod nudge;
 mod spares;
+mod wants;
 
 use std::{collections::BTreeMap, mem, sync::Arc, task::Waker, time::Duration};
 
-use self::ear::Over;
 pub(crate) use self::{
     ear::Ear,
     event::{Change, Event, Shared},
@@ -21,6 +21,7 @@ pub(crate) use self::{
     line::Line,
     nudge::Nudge,
 };
+use self::{ear::Over, wants::Wants};
 use crate::{
     contain::Quiet,
     exit::Callback,
@@ -34,8 +35,8 @@ pub(crate) struct Feed<S: GenServer> {
     ears: Vec<Ear<S>>,
     /// Whether anybody listens; nothing is queued for nobody.
     heard: bool,
-    /// Whether anybody wants to hear of changes.
-    wants_changes: bool,
+    /// Which changes anybody wants to hear of.
+    wants: Wants,
     /// Whether the server waits for a listener that is behind.
     blocks: bool,
     closed: bool,
@@ -70,7 +71,7 @@ impl<S: GenServer> Feed<S> {
         let mut feed = Self {
             ears: Vec::new(),
             heard: false,
-            wants_changes: false,
+            wants: Wants::NONE,
             blocks: false,
             closed: false,
             retained: false,
@@ -82,9 +83,9 @@ impl<S: GenServer> Feed<S> {
 
     /// Adds listeners, before there is anything to tell.
     pub(crate) fn add(&mut self, ears: Vec<Ear<S>>) {
-        let mut lines = ears.iter().filter_map(|ear| ear.line.as_ref());
+        let lines = ears.iter().filter_map(|ear| ear.line.as_ref());
         self.blocks |= lines.clone().any(|line| line.blocks());
-        self.wants_changes |= lines.any(|line| line.wants_changes);
+        self.wants = lines.fold(self.wants, |wants, line| wants.and(line.wants));
         if !ears.is_empty() && !mem::replace(&mut self.heard, true) {
             self.ears.clear();
         }
@@ -112,14 +113,15 @@ impl<S: GenServer> Feed<S> {
         }
     }
 
-    /// Whether anybody wants to hear of changes.
+    /// Whether anybody wants to hear of changes by that callback. Nobody does of those by `init`: they are told by `started`.
     #[inline]
-    pub(crate) fn wants_changes(&self) -> bool {
-        self.wants_changes
+    pub(crate) fn wants_changes(&self, by: Callback) -> bool {
+        self.wants.has(by)
     }
 
     /// Queues a change from the state in `outgoing` to `kept`, as [`push`](Self::push) does. Those who have yet to tell of the
     /// former get it: what they leave in its place is free to be written into, if there is anything.
+    #[inline]
     pub(crate) fn change(
         &mut self,
         outgoing: &mut Option<Arc<Snapshot<S>>>,
@@ -128,10 +130,9 @@ impl<S: GenServer> Feed<S> {
         nudge: &mut Nudge<S>,
     ) {
         let change = Change { version: kept.version(), incarnation: kept.incarnation(), callback };
-        if let [only] = &mut self.ears[..] {
-            only.change(outgoing, change, nudge);
-        } else {
-            self.hand_out(outgoing, |ear, outgoing| ear.change(outgoing, change, nudge));
+        match &mut self.ears[..] {
+            [only] => only.change(outgoing, change, kept, nudge),
+            _ => self.hand_out(outgoing, |ear, outgoing| ear.change(outgoing, change, kept, nudge)),
         }
         if outgoing.is_none() {
             *outgoing = self.ears.iter_mut().find_map(Ear::spare);
@@ -144,6 +145,7 @@ impl<S: GenServer> Feed<S> {
     }
 
     /// Lets each ear take what is in `outgoing`. If one does, it is gone.
+    #[inline(never)]
     fn hand_out(
         &mut self,
         outgoing: &mut Option<Arc<Snapshot<S>>>,

@@ -3,7 +3,7 @@
 mod events;
 
 pub use self::events::{Crashed, Event, Restarted, Started, StateChanged, Terminated};
-use crate::{gen_server::GenServer, probe::Probe, server_ref::ServerRef};
+use crate::{exit::Callback, gen_server::GenServer, probe::Probe, server_ref::ServerRef};
 
 /// Is told of what happens to a server, in the order in which it happened.
 ///
@@ -103,9 +103,35 @@ pub trait Listener<S: GenServer>: Send + Sync + 'static {
         false
     }
 
-    /// Whether [`state_changed`](Self::state_changed) is to be called. Asked once, before the server starts. If not, a change costs the
-    /// server what it costs one without listeners, and nothing is counted as `lagged`. Defaults to yes.
-    fn wants_changes(&self) -> bool {
+    /// Whether it is to be told of changes [by](StateChanged::callback) that callback. Asked once for each, before the server starts.
+    /// Other changes cost the server nothing, and are not counted as `lagged`; the `old` of a change is the state that was told last.
+    /// Defaults to yes.
+    ///
+    /// # Examples
+    ///
+    /// One that only wants to know of crashes and ends:
+    ///
+    /// ```
+    /// use undying::{Callback, Crashed, GenServer, Listener, Terminated};
+    ///
+    /// struct Pager;
+    ///
+    /// impl<S: GenServer> Listener<S> for Pager {
+    ///     fn crashed(&self, crash: &Crashed<'_, S>) {
+    ///         println!("{}: {}", crash.server.id(), crash.report);
+    ///     }
+    ///
+    ///     fn terminated(&self, end: &Terminated<'_, S>) {
+    ///         println!("{}: {}", end.server.id(), end.reason);
+    ///     }
+    ///
+    ///     fn wants_changes(&self, _: Callback) -> bool {
+    ///         false
+    ///     }
+    /// }
+    /// ```
+    fn wants_changes(&self, by: Callback) -> bool {
+        let _ = by;
         true
     }
 

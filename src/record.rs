@@ -431,7 +431,7 @@ impl<S: GenServer> Record<S> {
             Fallback::Previous(previous) => mem::swap(&mut **previous, fresh),
         }
         self.feed.changed(nudge);
-        if self.feed.wants_changes() {
+        if self.feed.wants_changes(callback) {
             self.tell_change(fresh, callback, nudge);
         }
     }
@@ -445,8 +445,6 @@ impl<S: GenServer> Record<S> {
         nudge: &mut Nudge<S>,
     ) {
         match &self.fallback {
-            // What `init` did to the state is told by `started`.
-            _ if callback == Callback::Init => {}
             Fallback::Previous(previous) => {
                 let mut outgoing = (**previous).clone();
                 self.feed.change(&mut outgoing, &self.kept, callback, nudge);

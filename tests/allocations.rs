@@ -2,12 +2,18 @@
 
 use std::{
     pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context as Task, Waker},
 };
 
 use allocation_counter::measure;
 use tokio::runtime::{Builder, Runtime};
-use undying::{Context, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut, Watch};
+use undying::{
+    Context, Event, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut, Watch,
+};
 
 /// Each operation is counted over so many.
 const MANY: u64 = 1_000;
@@ -145,4 +151,26 @@ fn a_watcher_that_is_gone_leaves_nothing() {
     // The place where watchers are kept stays, once there was one.
     assert!((0..=2).contains(&left), "{left} allocations are left of {MANY} watchers");
     assert_allocates(0.0, &runtime, cast(&counter, MANY));
+}
+
+#[test]
+fn a_listener_that_keeps_up_costs_no_allocation_for_each_change() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let heard = Arc::new(AtomicU64::new(0));
+    let count = heard.clone();
+    let counter = runtime.block_on(async {
+        let listener = move |event: Event<'_, Counter>| {
+            if let Event::StateChanged(_) = event {
+                count.fetch_add(1, Relaxed);
+            }
+        };
+        let counter = ServerSpec::new(Counter, 0).listener(listener).start().await.expect("it starts");
+        cast(&counter, MANY).await;
+        counter
+    });
+    let counted = measure(|| runtime.block_on(cast(&counter, MANY))).count_total;
+    // Each burst wakes the keeper once, and shares one snapshot with it.
+    assert!(counted <= 5 * MANY / BURST, "{counted} allocations for {MANY} changes");
+    runtime.block_on(async { counter.stop().await }).expect("it stops");
+    assert_eq!(heard.load(Relaxed), 2 * MANY);
 }

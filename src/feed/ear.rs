@@ -54,10 +54,12 @@ impl<S: GenServer> Ear<S> {
         &mut self,
         outgoing: &mut Option<Arc<Snapshot<S>>>,
         change: Change,
+        kept: &Kept<S>,
         nudge: &mut Nudge<S>,
     ) {
-        if let Some(line) = self.line.as_mut().filter(|line| line.wants_changes) {
-            line.change(outgoing, change, nudge);
+        let Some(line) = &mut self.line else { return };
+        if line.wants.has(change.callback) {
+            line.change(outgoing, change, kept, nudge);
             self.wake(nudge);
         }
     }

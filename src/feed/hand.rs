@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
-    event::{Event, KINDS, Queued, Shared},
+    event::{CHANGED, Event, KINDS, Queued, Shared},
     spares::Spares,
 };
 use crate::{
@@ -53,20 +53,18 @@ impl<S: GenServer> Hand<S> {
     ) -> usize {
         let all = self.events.len();
         while let Some(Queued { number, event }) = self.events.pop_front() {
-            let kind = event.kind();
-            let before = mem::replace(&mut self.told[kind], number);
+            let before = mem::replace(&mut self.told[event.kind()], number);
             let (seen, lagged) = (self.seen.as_deref(), number - before - 1);
             if let (Event::Changed { state, .. }, Some(seen)) = (&event, seen) {
                 if !is_change(seen, state) {
                     // It is not told after all; those before it are counted with the next one.
-                    self.told[kind] = number - lagged;
-                    drop_quietly(event);
+                    self.told[CHANGED] = number - lagged;
                     continue;
                 }
             }
             tell(&**self.listener, &Told { event: &event, seen, lagged });
             match event {
-                Event::Started { state } | Event::Changed { state, .. } => {
+                Event::Changed { state, .. } | Event::Started { state } => {
                     if let Some(seen) = self.seen.replace(state) {
                         self.spares.save(seen);
                     }

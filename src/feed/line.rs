@@ -7,6 +7,7 @@ use super::{
     event::{CHANGED, Change, Event, KINDS, Queued, Shared},
     hand::Hand,
     spares::Spares,
+    wants::Wants,
 };
 use crate::{
     contain::{Quiet, catch},
@@ -23,7 +24,9 @@ pub(crate) struct Line<S: GenServer> {
     capacity: usize,
     overflow: Overflow,
     pub(super) blocking: bool,
-    pub(super) wants_changes: bool,
+    pub(super) wants: Wants,
+    /// Whether changes are left open: not where some are not told, as it would take those to close them.
+    leaves_open: bool,
     queue: VecDeque<Queued<S>>,
     /// Of each kind, how many there were.
     heard: [u64; KINDS],
@@ -39,11 +42,13 @@ pub(crate) struct Line<S: GenServer> {
 
 impl<S: GenServer> Line<S> {
     pub(super) fn new(listener: Arc<dyn Listener<S>>, capacity: usize, overflow: Overflow) -> Self {
+        let wants = Wants::of(|callback| catch(|| listener.wants_changes(callback)).unwrap_or(true));
         Self {
             capacity,
             overflow,
             blocking: catch(|| listener.blocking()).unwrap_or(false),
-            wants_changes: catch(|| listener.wants_changes()).unwrap_or(true),
+            wants,
+            leaves_open: wants.is_all(),
             queue: VecDeque::new(),
             heard: [0; KINDS],
             open: None,
@@ -92,13 +97,14 @@ impl<S: GenServer> Line<S> {
         self.queue.push_back(Queued { number: self.heard[kind], event });
     }
 
-    /// Queues a change from the state in `outgoing` to the one that is kept now. Takes the former, if the change to that is still
+    /// Queues a change from the state in `outgoing` to `kept`, the one that is kept now. Takes the former, if the change to that is still
     /// to be told.
     #[inline]
     pub(super) fn change(
         &mut self,
         outgoing: &mut Option<Arc<Snapshot<S>>>,
         change: Change,
+        kept: &Kept<S>,
         nudge: &mut Nudge<S>,
     ) {
         let (queued, room) = (self.queue.len(), self.room());
@@ -111,6 +117,9 @@ impl<S: GenServer> Line<S> {
         // Otherwise the one that is open gives way.
         self.heard[CHANGED] += 1;
         self.open = Some(change);
+        if !self.leaves_open {
+            self.close(kept);
+        }
     }
 
     /// The state in `outgoing` is not kept any more. Takes it, if the change to that is still to be told.

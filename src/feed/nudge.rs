@@ -27,10 +27,12 @@ impl<S: GenServer> Nudge<S> {
         })
     }
 
+    #[cold]
     pub(super) fn wake(&mut self, keeper: Waker) {
         self.errands().keepers.push(keeper);
     }
 
+    #[cold]
     pub(super) fn forget(&mut self, stale: Shared<S>) {
         self.errands().stale.push(stale);
     }

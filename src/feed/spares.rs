@@ -1,6 +1,6 @@
 //! Spares: snapshots that nobody needs any more, for the worker to write into.
 
-use std::{mem, sync::Arc};
+use std::{any::TypeId, mem, sync::Arc};
 
 use super::event::Shared;
 use crate::{gen_server::GenServer, preserve::Snapshot};
@@ -25,7 +25,7 @@ impl<S: GenServer> Spares<S> {
     /// Saves a snapshot that is told of, or lets it go.
     #[inline]
     pub(super) fn save(&mut self, told: Shared<S>) {
-        if Self::MOST > 0 && self.0.len() < Self::MOST {
+        if Self::is_for() && self.0.len() < Self::MOST {
             let snapshot = told.into_inner();
             // One that somebody else holds, too, is theirs.
             if Arc::strong_count(&snapshot) == 1 {
@@ -34,8 +34,14 @@ impl<S: GenServer> Spares<S> {
         }
     }
 
-    /// Whether a snapshot may be saved, or let go, under a lock.
-    pub(super) const HARMLESS: bool = Self::MOST > 0;
+    /// Whether a snapshot may be let go under a lock (K8).
+    pub(super) const HARMLESS: bool = !mem::needs_drop::<Snapshot<S>>();
+
+    /// Whether any are saved. A snapshot that is no copy of the state may be one that its type knows by its place among the others.
+    #[inline]
+    fn is_for() -> bool {
+        Self::MOST > 0 && TypeId::of::<S::State>() == TypeId::of::<Snapshot<S>>()
+    }
 
     #[inline]
     pub(super) fn take(&mut self) -> Option<Arc<Snapshot<S>>> {
@@ -47,7 +53,7 @@ impl<S: GenServer> Spares<S> {
         if self.0.is_empty() {
             mem::swap(self, others);
         } else {
-            let room = Self::MOST - self.0.len();
+            let room = Self::MOST.saturating_sub(self.0.len());
             self.0.extend(others.0.drain(..).take(room));
         }
     }

@@ -191,21 +191,13 @@ impl Shared {
 
 impl AnyListener for MetricsListener {
     fn event(&self, event: &AnyEvent<'_>) {
-        // Each commit of a callback is counted where it is made, so most changes are of no interest here.
-        if let AnyEventKind::StateChanged { callback, lagged: 0, .. } = event.kind {
-            if callback != Callback::System {
-                return;
-            }
-        }
         let Some(tally) = self.shared.tally(event.server.id()) else { return };
         let instruments = &tally.instruments;
         match event.kind {
             AnyEventKind::Started => tally.lives(),
-            AnyEventKind::StateChanged { callback, lagged, .. } => {
+            AnyEventKind::StateChanged { lagged, .. } => {
                 instruments.lagged("state_changed", lagged);
-                if callback == Callback::System {
-                    instruments.committed();
-                }
+                instruments.committed(1 + lagged);
             }
             AnyEventKind::Crashed { report, abandoned, lagged } => {
                 instruments.lagged("crashed", lagged);
@@ -221,6 +213,11 @@ impl AnyListener for MetricsListener {
                 instruments.ended(reason);
             }
         }
+    }
+
+    /// Each commit of a callback is counted where it is made.
+    fn wants_changes(&self, by: Callback) -> bool {
+        by == Callback::System
     }
 
     fn probe(&self, server: &AnyServerRef) -> Option<Probe> {

@@ -15,6 +15,7 @@ mod overflow;
 mod probe;
 mod slow;
 mod wall;
+mod wants;
 
 use std::{
     sync::{

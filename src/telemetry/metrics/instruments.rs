@@ -116,8 +116,8 @@ impl Instruments {
         }
     }
 
-    pub(super) fn committed(&self) {
-        self.commits.increment(1);
+    pub(super) fn committed(&self, by: u64) {
+        self.commits.increment(by);
     }
 
     pub(super) fn crashed(&self, report: &CrashReport, abandoned: bool, lagged: u64) {
