@@ -10,7 +10,7 @@ mod holder;
 use std::collections::HashMap;
 
 use tokio::runtime::Runtime;
-use undying::{ServerRef, ServerSpec};
+use undying::{ServerRef, ServerSpec, collections::KeptMap};
 
 use self::{
     data::Data,
@@ -25,24 +25,29 @@ use crate::{
 pub(crate) fn run(rounds: usize, table: &mut Table) {
     let mut rows = Rows { runtime: Flavour::CurrentThread.runtime(), rounds, table };
     rows.table.head("keeping a state", "");
-    rows.changed::<u64>("u64", 1, 10_000, Some(10.0));
+    let cost = rows.change::<u64>(1, 10_000);
+    rows.table.at_most("u64, changed", cost, 10.0);
     for (size, name, changes) in
         [(1 << 10, "1 KiB", 10_000), (64 << 10, "64 KiB", 1_000), (1 << 20, "1 MiB", 50)]
     {
-        rows.changed::<Vec<u8>>(name, size, changes, None);
-        rows.unchanged::<Vec<u8>>(name, size);
+        rows.of::<Vec<u8>>(name, size, changes);
     }
-    // Each change copies all of it.
-    let sizes = [(1_000, "1 k", 2_000), (100_000, "100 k", 20), (1_000_000, "1 M", 2)];
-    for (size, name, changes) in sizes {
-        let name = format!("HashMap of {name}");
-        rows.changed::<HashMap<u64, u64>>(&name, size, changes, None);
-        rows.unchanged::<HashMap<u64, u64>>(&name, size);
-    }
+    // Of a `HashMap` each change copies all.
+    let sizes = [(10, "10", 10_000), (1_000, "1 k", 2_000), (100_000, "100 k", 20), (1_000_000, "1 M", 2)];
+    let copied = sizes.map(|(size, name, changes)| {
+        rows.of::<HashMap<u64, u64>>(&format!("HashMap of {name}"), size, changes)
+    });
     for (size, name, _) in sizes {
-        let name = format!("imbl::HashMap of {name}");
-        rows.changed::<imbl::HashMap<u64, u64>>(&name, size, 2_000, None);
-        rows.unchanged::<imbl::HashMap<u64, u64>>(&name, size);
+        rows.of::<imbl::HashMap<u64, u64>>(&format!("imbl::HashMap of {name}"), size, 2_000);
+    }
+    let kept = sizes
+        .map(|(size, name, _)| rows.of::<KeptMap<u64, u64>>(&format!("KeptMap of {name}"), size, 10_000));
+
+    rows.table.head("a change of a KeptMap", "");
+    rows.table.at_most("of 1 M", kept[3], 300.0);
+    rows.table.ratio("of 1 M against of 1 k", kept[3], kept[1], 2.0);
+    for ((_, name, _), (kept, copied)) in sizes.into_iter().zip(kept.into_iter().zip(copied)) {
+        rows.table.ratio(&format!("of {name} against a HashMap's"), kept, copied, 1.0);
     }
 }
 
@@ -53,19 +58,23 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Prints a state's rows, and gives what a change costs.
+    fn of<D: Data>(&mut self, name: &str, size: usize, changes: usize) -> f64 {
+        let cost = self.change::<D>(size, changes);
+        self.table.note(&format!("{name}, changed"), cost);
+        self.unchanged::<D>(name, size);
+        cost
+    }
+
     /// What a change of one element costs above a look at it; elements all over the state.
-    fn changed<D: Data>(&mut self, name: &str, size: usize, changes: usize, bar: Option<f64>) {
+    fn change<D: Data>(&self, size: usize, count: usize) -> f64 {
         let server = self.server::<D>(size);
         let lanes = [
-            self.lane(&server, |number| Touch::Change(scatter(number)), changes),
-            self.lane(&server, |number| Touch::Read(scatter(number)), changes),
+            self.lane(&server, |number| Touch::Change(scatter(number)), count),
+            self.lane(&server, |number| Touch::Read(scatter(number)), count),
         ];
         let [changed, unchanged] = interleave(self.rounds, lanes);
-        let (what, cost) = (format!("{name}, changed"), above(changed, unchanged));
-        match bar {
-            Some(bar) => self.table.at_most(&what, cost, bar),
-            None => self.table.note(&what, cost),
-        }
+        above(changed, unchanged)
     }
 
     /// What a callback that changes nothing costs above the same callback where the state is small.

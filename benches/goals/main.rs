@@ -1,7 +1,7 @@
 //! Each goal of the crate as a ratio with its bar, measured against the bare Tokio channel a user could write by hand.
 //!
 //! `cargo bench --bench goals` runs what is compared in turn (A B A B …) in one process and takes medians; only the ratios mean
-//! anything on another machine. `-- --quick` runs a tenth.
+//! anything on another machine. `-- --quick` runs a tenth, `-- --queued` has the worker's task serve all calls.
 
 #![allow(clippy::print_stdout, reason = "a bench talks to its reader")]
 

@@ -5,14 +5,14 @@ use tokio::runtime::Runtime;
 use crate::{
     harness::{interleave, median},
     raw::{Raw, RawBounded},
-    server::Server,
+    server::{DISPATCH, Server},
     subject::{Flavour, Subject},
     table::Table,
     workloads::{Workload, crashes_on},
 };
 
 pub(crate) fn run(rounds: usize, table: &mut Table) {
-    table.head("a server, its state kept", "channel");
+    table.head(&format!("a server, its state kept, {:?}", *DISPATCH), "channel");
     for flavour in Flavour::BOTH {
         let runtime = flavour.runtime();
         let mut row = |what: &str, bar, [ours, floor]: [f64; 2]| {

@@ -1,8 +1,10 @@
 //! The crate: a server of three tasks, with its state kept and the default timeout of 5 s on each call.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
-use undying::{Context, GenServer, Mailbox, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut};
+use undying::{
+    Context, Dispatch, GenServer, Mailbox, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut,
+};
 
 use crate::{
     on_purpose::crash,
@@ -51,6 +53,11 @@ impl GenServer for Counter {
     }
 }
 
+/// How calls are dispatched: as by default, or with `-- --queued` always by the worker's task.
+pub(crate) static DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| {
+    if std::env::args().any(|arg| arg == "--queued") { Dispatch::Queued } else { Dispatch::Direct }
+});
+
 /// A server with room for so many messages, where 0 is no bound.
 #[derive(Clone)]
 pub(crate) struct Server<const ROOM: usize = 0>(ServerRef<Counter>);
@@ -60,7 +67,7 @@ impl<const ROOM: usize> Subject for Server<ROOM> {
         let mailbox = if ROOM == 0 { Mailbox::unbounded() } else { Mailbox::bounded(ROOM) };
         // As many crashes as a bench likes.
         let spec = ServerSpec::new(Counter, 0).max_restarts(u32::MAX, Duration::from_secs(1));
-        Self(spec.mailbox(mailbox).start().await.expect("it starts"))
+        Self(spec.mailbox(mailbox).dispatch(*DISPATCH).start().await.expect("it starts"))
     }
 
     async fn add(&self, by: u64) -> u64 {

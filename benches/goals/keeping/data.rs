@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use undying::Preserve;
+use undying::{Preserve, collections::KeptMap};
 
 pub(super) trait Data: Preserve {
     fn build(size: usize) -> Self;
@@ -43,6 +43,21 @@ impl Data for Vec<u8> {
 }
 
 impl Data for HashMap<u64, u64> {
+    fn build(size: usize) -> Self {
+        (0..size as u64).map(|key| (key, 0)).collect()
+    }
+
+    fn change(&mut self, at: u64) {
+        let at = at % self.len() as u64;
+        *self.get_mut(&at).expect("it is there") += 1;
+    }
+
+    fn read(&self, at: u64) -> u64 {
+        self[&(at % self.len() as u64)]
+    }
+}
+
+impl Data for KeptMap<u64, u64> {
     fn build(size: usize) -> Self {
         (0..size as u64).map(|key| (key, 0)).collect()
     }

@@ -2,7 +2,7 @@
 //! side: all that do a workload do it in turn (A B C A B C …) in one process, and what counts is the median.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml` prints the table, and the goals against the peers; with
-//! `-- --quick` after a tenth of the rounds.
+//! `-- --quick` after a tenth of the rounds, with `-- --queued` with undying's calls all served by the worker's task.
 
 mod actix;
 mod contest;

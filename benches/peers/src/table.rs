@@ -2,6 +2,7 @@
 
 use crate::{
     contest::{Column, Name},
+    server::DISPATCH,
     subject::Flavour,
 };
 
@@ -17,7 +18,7 @@ impl Table {
     }
 
     pub(crate) fn print(&self, flavour: Flavour) {
-        print!("\n{:<22}", format!("{}, ns", flavour.name()));
+        print!("\n{:<22}", format!("{}, {:?}, ns", flavour.name(), *DISPATCH));
         for (workload, _) in &self.columns {
             print!("{workload:>9}");
         }
