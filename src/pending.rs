@@ -5,9 +5,11 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
+
+use tokio::task::coop;
 
 use crate::{
     error::{CallError, StopError},
@@ -19,6 +21,7 @@ use crate::{
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
     scope::{self, Place},
+    spec::Dispatch,
     waits::{self, On, Waiting},
 };
 
@@ -107,6 +110,11 @@ impl<S: GenServer, T: Send + 'static> Future for PendingCall<'_, S, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.request.is_some() && this.logical.options.dispatch == Dispatch::Direct {
+            // Whoever runs callbacks takes turns with others, as any Tokio resource does. It is asked before there is anything
+            // to run: a worker that stops in the middle would have to be woken.
+            ready!(coop::poll_proceed(cx)).made_progress();
+        }
         let request = this.request.take();
         let is_first = request.is_some();
         if let Some((call, claim)) = request {
