@@ -13,9 +13,13 @@ use std::{
 use super::{Dismissed, Mailbox, Sleeper};
 use crate::{contain::wake_quietly, sync::Mutex};
 
+/// Most mailboxes never have one.
+#[derive(Default)]
+pub(super) struct Line(Option<Box<Waiting>>);
+
 /// Those who wait, in order. Those who left are still in it, and counted.
 #[derive(Default)]
-pub(super) struct Line {
+struct Waiting {
     places: VecDeque<Arc<Place>>,
     left: usize,
 }
@@ -49,34 +53,40 @@ enum Fate {
 impl Line {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.places.len() == self.left
+        self.0.as_ref().is_none_or(|waiting| waiting.places.len() == waiting.left)
+    }
+
+    fn stand(&mut self, place: Arc<Place>) {
+        self.0.get_or_insert_default().places.push_back(place);
     }
 
     /// Promises room to the first in line, who is to be woken.
     pub(super) fn promise_next(&mut self) -> Option<Option<Waker>> {
-        while let Some(place) = self.places.pop_front() {
+        let Waiting { places, left } = self.0.as_deref_mut()?;
+        while let Some(place) = places.pop_front() {
             let mut sender = place.0.lock();
             if sender.fate == Fate::Waiting {
                 sender.fate = Fate::Promised;
                 return Some(sender.waker.take());
             }
-            self.left -= 1;
+            *left -= 1;
         }
         None
     }
 
     /// Sends everybody away.
     pub(super) fn dismiss(&mut self) -> Vec<Option<Waker>> {
-        self.left = 0;
-        mem::take(&mut self.places).into_iter().map(|place| place.0.lock().waker.take()).collect()
+        let places = self.0.take().map(|waiting| waiting.places).unwrap_or_default();
+        places.into_iter().map(|place| place.0.lock().waker.take()).collect()
     }
 
     /// One has left. Now and then the places of those who did are swept out.
     fn left(&mut self) {
-        self.left += 1;
-        if self.left > self.places.len() / 2 {
-            self.places.retain(|place| place.0.lock().fate == Fate::Waiting);
-            self.left = 0;
+        let Some(Waiting { places, left }) = self.0.as_deref_mut() else { return };
+        *left += 1;
+        if *left > places.len() / 2 {
+            places.retain(|place| place.0.lock().fate == Fate::Waiting);
+            *left = 0;
         }
     }
 }
@@ -95,7 +105,7 @@ impl<'a, M, W: Sleeper> Ticket<'a, M, W> {
     pub(crate) fn draw(mailbox: &'a Mailbox<M, W>, message: M) -> Self {
         let place = Arc::new(Place(Mutex::new(InLine { fate: Fate::Waiting, waker: None })));
         let mut inbox = mailbox.inbox.lock();
-        inbox.line.places.push_back(place.clone());
+        inbox.line.stand(place.clone());
         // Room may have come since the message was refused.
         let promised = inbox.promise(mailbox.capacity);
         let life = inbox.life;
