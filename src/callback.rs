@@ -19,8 +19,8 @@ pin_project! {
     /// If the worker is aborted at one of the callback's awaits, what the callback owns is dropped inside the scope, too.
     pub(crate) struct InCallback<'a, F> {
         scope: &'a mut Scope,
-        // Mostly none: somebody has to listen at that level.
-        span: Option<Quiet<Span>>,
+        // Mostly none: somebody has to listen at that level. So it is in a box.
+        span: Option<Box<Quiet<Span>>>,
         #[pin]
         callback: Option<F>,
     }
@@ -36,7 +36,7 @@ pin_project! {
 }
 
 impl<'a, F: Future> InCallback<'a, F> {
-    pub(crate) fn new(scope: &'a mut Scope, span: Option<Quiet<Span>>, callback: F) -> Self {
+    pub(crate) fn new(scope: &'a mut Scope, span: Option<Box<Quiet<Span>>>, callback: F) -> Self {
         Self { scope, span, callback: Some(callback) }
     }
 }

@@ -55,7 +55,8 @@ impl<S: GenServer> Keeper<S> {
                     drop(spawn_blocking(move || away.run()));
                     told += 1;
                 }
-                Fed::Stall(pause) => time::sleep(pause).await,
+                // In a box: every keeper would have to hold what hardly one ever needs.
+                Fed::Stall(pause) => Box::pin(time::sleep(pause)).await,
                 Fed::Closed(line) => return drop_quietly(line),
                 Fed::Nothing => {}
             }

@@ -50,17 +50,16 @@ use crate::{
     error::CallError,
     exit::ExitReason,
     gen_server::GenServer,
-    job::End,
     mailbox::Mailbox,
     name::{Label, ServerId},
     record::{Envelope, Parting, Record, fail_all},
     registry::Registry,
     reply::{AnySlot, Caller, Claim},
-    seat::Seat,
     spec::{Choice, Hooks},
     sync::Mutex,
     tree::{Lineage, News},
     waits::Waits,
+    worker::WorkerSeat,
 };
 
 /// K11: all of it outlives workers and keepers.
@@ -72,7 +71,7 @@ pub(crate) struct Logical<S: GenServer> {
     pub(crate) lineage: Lineage,
     pub(crate) options: Choice,
     pub(crate) hooks: Hooks<S>,
-    pub(crate) mailbox: Mailbox<Envelope<S>, Arc<Seat<End>>>,
+    pub(crate) mailbox: Mailbox<Envelope<S>, WorkerSeat>,
     pub(crate) cell: Cell<Record<S>>,
     deadlines: Mutex<Deadlines>,
     pub(crate) waits: Waits,

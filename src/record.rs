@@ -30,7 +30,7 @@ use crate::{
     extras::Extras,
     feed::{Ear, Event, Feed, Nudge, Shared},
     gen_server::GenServer,
-    job::{After, End, Job, Opening, Turn},
+    job::{After, Job, Opening, Turn},
     mailbox::{Fetched, Mailbox},
     preserve::{Kept, Snapshot},
     probe::Probes,
@@ -39,11 +39,11 @@ use crate::{
     request::Request,
     restart::Budget,
     scope::Said,
-    seat::Seat,
     supervisor::Factory,
     task::TaskRef,
     tasks::Tasks,
     timers::Rung,
+    worker::WorkerSeat,
 };
 
 pub(crate) struct Record<S: GenServer> {
@@ -269,8 +269,8 @@ impl<S: GenServer> Record<S> {
     #[inline]
     pub(crate) fn next_turn(
         &mut self,
-        mailbox: &Mailbox<Envelope<S>, Arc<Seat<End>>>,
-        seat: &Arc<Seat<End>>,
+        mailbox: &Mailbox<Envelope<S>, WorkerSeat>,
+        seat: &WorkerSeat,
     ) -> Turn<S> {
         let mut next = self.next_job();
         if next.is_none() && self.is_all_mail() {

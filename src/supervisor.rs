@@ -150,7 +150,7 @@ impl<S: GenServer> Supervisor<S> {
         match catch(&***factory) {
             Ok(server) => {
                 let (logical, server) = (self.logical.clone(), Quiet::new(server));
-                let worker = |seat| worker::live(logical, seat, epoch, server, initial, opening.into());
+                let worker = |seat| worker::live(logical, seat, epoch, server, initial, opening);
                 self.worker = Some(Incarnation::spawn(worker));
                 Ok(Ok(first))
             }
@@ -220,7 +220,7 @@ impl<S: GenServer> Supervisor<S> {
         let Some(worker) = &mut self.worker else { return Poll::Ready(End::Fenced) };
         let joined = ready!(worker.poll(task));
         self.worker = None;
-        Poll::Ready(joined.unwrap_or_else(|error| self.unforeseen(error)))
+        Poll::Ready(joined.map_or_else(|error| self.unforeseen(error), |end| *end))
     }
 
     /// The worker task itself was cancelled or panicked. Callbacks cannot make it panic, so this is a fault of a runtime or

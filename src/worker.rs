@@ -25,7 +25,7 @@ use crate::{
     exit::{Callback, CrashReport, ExitReason, Place},
     feed::Nudge,
     gen_server::{GenServer, Next},
-    job::{After, End, Job, Turn, Unkept},
+    job::{After, End, Job, Opening, Turn, Unkept},
     logical::Logical,
     mailbox::Fetched,
     preserve::{Preserve, Snapshot, StateMut},
@@ -71,12 +71,15 @@ pub(crate) struct Worker<S: GenServer> {
     /// What an upgrade puts in the place of the supervisor's factory, with its commit.
     factory: Option<Factory<S>>,
     /// What it leaves in the mailbox when it goes to sleep.
-    seat: Arc<Seat<End>>,
+    seat: WorkerSeat,
     /// Whether it has done so with its last commit.
     asleep: bool,
     /// How many callbacks it may run before others get their turn.
     turns: u8,
 }
+
+/// The seat of a worker. The end is in a box, since the task has room for it for as long as it lives.
+pub(crate) type WorkerSeat = Arc<Seat<Box<End>>>;
 
 /// So many callbacks count as one turn of a Tokio resource.
 const TURNS: u8 = 8;
@@ -84,12 +87,12 @@ const TURNS: u8 = 8;
 /// Lives one incarnation. `initial` is the state as it was given, for the first one.
 pub(crate) async fn live<S: GenServer>(
     logical: Arc<Logical<S>>,
-    seat: Arc<Seat<End>>,
+    seat: WorkerSeat,
     epoch: u64,
     server: Quiet<S>,
     initial: Option<Quiet<S::State>>,
-    opening: Job<S>,
-) -> End {
+    opening: Opening,
+) -> Box<End> {
     let (kept, probes) = logical.cell.look(|record| (record.kept.clone(), record.probes.clone()));
     let state = match initial {
         Some(state) => state,
@@ -99,7 +102,7 @@ pub(crate) async fn live<S: GenServer>(
                 let place =
                     Place { callback: Callback::Restarted, incarnation: epoch, version: kept.version() };
                 let report = CrashReport::of_panic(payload.as_any(), place);
-                return End::Died { reason: ExitReason::Crashed(report.clone()), report };
+                return Box::new(End::Died { reason: ExitReason::Crashed(report.clone()), report });
             }
         },
     };
@@ -125,15 +128,15 @@ pub(crate) async fn live<S: GenServer>(
         logical,
     };
     drop_quietly(kept);
-    worker.run(opening).await
+    Box::new(worker.run(opening).await)
 }
 
 impl<S: GenServer> Worker<S> {
-    async fn run(&mut self, opening: Job<S>) -> End {
-        let mut job = match self.open(opening) {
-            Ok(job) => job,
-            Err(Fenced) => return End::Fenced,
-        };
+    async fn run(&mut self, opening: Opening) -> End {
+        let mut job = Job::from(opening);
+        if self.open(job.callback()).is_err() {
+            return End::Fenced;
+        }
         loop {
             let callback = job.callback();
             let turn = match job {
@@ -168,12 +171,8 @@ impl<S: GenServer> Worker<S> {
     }
 
     /// Puts the opening callback in hand.
-    fn open(&mut self, opening: Job<S>) -> Result<Job<S>, Fenced> {
-        let callback = opening.callback();
-        self.logical
-            .cell
-            .enter(self.epoch, |record| record.in_hand = Some(InHand { callback, claim: None }))?;
-        Ok(opening)
+    fn open(&self, callback: Callback) -> Result<(), Fenced> {
+        self.logical.cell.enter(self.epoch, |record| record.in_hand = Some(InHand { callback, claim: None }))
     }
 
     // ---- take: K6, K9, K10

@@ -1,19 +1,18 @@
 //! How a call gets to the worker: by waking its task, or by running it on the spot.
 
-use std::{cell::Cell, sync::Arc, thread};
+use std::{cell::Cell, thread};
 
 use super::Logical;
 use crate::{
     gen_server::GenServer,
-    job::End,
     mailbox::{Refused, Ticket},
     record::Envelope,
-    seat::Seat,
     spec::{Dispatch, WhenFull},
+    worker::WorkerSeat,
 };
 
 /// A place in the line for room in a mailbox.
-pub(crate) type Queue<'a, S> = Ticket<'a, Envelope<S>, Arc<Seat<End>>>;
+pub(crate) type Queue<'a, S> = Ticket<'a, Envelope<S>, WorkerSeat>;
 
 thread_local! {
     /// How many workers this thread runs in the place of their tasks, one inside the other.
@@ -43,7 +42,7 @@ impl<S: GenServer> Logical<S> {
 
     /// Runs the worker, which is asleep, in the place of its task; or gives it back to be woken.
     #[inline]
-    fn run(&self, worker: Arc<Seat<End>>) -> Option<Arc<Seat<End>>> {
+    fn run(&self, worker: WorkerSeat) -> Option<WorkerSeat> {
         if self.options.dispatch == Dispatch::Queued || !worker.is_at_home() {
             return Some(worker);
         }

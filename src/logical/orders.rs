@@ -3,8 +3,6 @@
 //! An order that concerns the server is given in one go, under the lock of its cell: so it is given to one life of it, and not
 //! half of it to the next.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::Logical;
@@ -13,11 +11,10 @@ use crate::{
     error::CallError,
     exit::{CrashKind, CrashReport, ExitReason},
     gen_server::GenServer,
-    job::End,
     mailbox::Closed,
     record::{Left, Phase, Record, Then},
-    seat::Seat,
     spec::Shutdown,
+    worker::WorkerSeat,
 };
 
 impl<S: GenServer> Logical<S> {
@@ -148,7 +145,7 @@ impl<S: GenServer> Logical<S> {
         Some(())
     }
 
-    fn close(&self, record: &mut Record<S>, reason: ExitReason) -> Closed<Arc<Seat<End>>> {
+    fn close(&self, record: &mut Record<S>, reason: ExitReason) -> Closed<WorkerSeat> {
         // A suspended server handles what is queued, too, before it ends.
         record.life.suspended = false;
         self.mailbox.close(reason)

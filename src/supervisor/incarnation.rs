@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context as Task, Poll, ready},
 };
 
@@ -11,19 +10,19 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use crate::{job::End, seat::Seat};
+use crate::{job::End, seat::Seat, worker::WorkerSeat};
 
 pub(super) struct Incarnation {
-    task: JoinHandle<End>,
+    task: JoinHandle<Box<End>>,
     /// How the task ended, if somebody was still polling in its place.
-    joined: Option<Box<Result<End, JoinError>>>,
-    seat: Arc<Seat<End>>,
+    joined: Option<Box<Result<Box<End>, JoinError>>>,
+    seat: WorkerSeat,
 }
 
 impl Incarnation {
-    pub(super) fn spawn<F>(worker: impl FnOnce(Arc<Seat<End>>) -> F) -> Self
+    pub(super) fn spawn<F>(worker: impl FnOnce(WorkerSeat) -> F) -> Self
     where
-        F: Future<Output = End> + Send + 'static,
+        F: Future<Output = Box<End>> + Send + 'static,
     {
         let seat = Seat::new(Some(Handle::current().id()));
         let task = tokio::spawn(seat.occupy(worker(seat.clone())));
@@ -31,7 +30,7 @@ impl Incarnation {
     }
 
     /// How it ended, once it is gone: its task, and whoever polls in the place of that.
-    pub(super) fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<End, JoinError>> {
+    pub(super) fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<Box<End>, JoinError>> {
         let joined = match self.joined.take() {
             Some(joined) => *joined,
             None => ready!(Pin::new(&mut self.task).poll(task)),

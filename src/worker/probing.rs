@@ -70,13 +70,13 @@ impl<S: GenServer> Worker<S> {
 
     /// The span of a callback, where somebody listens at that level.
     #[inline]
-    pub(super) fn span(&self, callback: Callback) -> Option<Quiet<Span>> {
+    pub(super) fn span(&self, callback: Callback) -> Option<Box<Quiet<Span>>> {
         if LevelFilter::current() < Level::TRACE { None } else { self.new_span(callback) }
     }
 
     /// Who listens is a user's, and is to harm nobody but itself.
     #[cold]
-    fn new_span(&self, callback: Callback) -> Option<Quiet<Span>> {
+    fn new_span(&self, callback: Callback) -> Option<Box<Quiet<Span>>> {
         if !catch(|| tracing::enabled!(target: "undying::callback", Level::TRACE)).unwrap_or(false) {
             return None;
         }
@@ -90,6 +90,6 @@ impl<S: GenServer> Worker<S> {
                 undying.incarnation = self.epoch,
             )
         };
-        catch(span).ok().map(Quiet::new)
+        catch(span).ok().map(Quiet::new).map(Box::new)
     }
 }
