@@ -19,6 +19,10 @@ use undying::{
 const MANY: u64 = 1_000;
 /// Casts sent at a time, so that they stay within one segment of the queue.
 const BURST: u64 = 100;
+/// What an idle server may take.
+const IDLE_BYTES: i64 = 3_600;
+/// How often a server that is started, called once and stopped may allocate.
+const LIFE_ALLOCATIONS: u64 = 24;
 
 #[derive(Clone)]
 struct Counter;
@@ -173,4 +177,47 @@ fn a_listener_that_keeps_up_costs_no_allocation_for_each_change() {
     assert!(counted <= 5 * MANY / BURST, "{counted} allocations for {MANY} changes");
     runtime.block_on(async { counter.stop().await }).expect("it stops");
     assert_eq!(heard.load(Relaxed), 2 * MANY);
+}
+
+/// Starts a server that waits for its first message.
+async fn idle() -> ServerRef<Counter> {
+    let counter = ServerSpec::new(Counter, 0).start().await.expect("it starts");
+    // Its tasks have had their turn, and wait.
+    tokio::task::yield_now().await;
+    counter
+}
+
+/// What a server takes that waits for its first message, its three tasks included: at most so much.
+#[test]
+fn an_idle_server_is_small() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // What the runtime needs once.
+    drop(runtime.block_on(idle()));
+    let mut servers = Vec::with_capacity(MANY as usize);
+    let taken = measure(|| {
+        runtime.block_on(async {
+            for _ in 0..MANY {
+                servers.push(idle().await);
+            }
+        });
+    });
+    let (bytes, pieces) = (taken.bytes_current / MANY as i64, taken.count_current / MANY as i64);
+    assert!(bytes <= IDLE_BYTES, "{bytes} bytes each, in {pieces} pieces");
+}
+
+/// A start, a call and a stop allocate at most so many times.
+#[test]
+fn a_short_life_allocates_little() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let lives = async {
+        for _ in 0..MANY {
+            let counter = idle().await;
+            add(&counter, 1).await;
+            counter.stop().await.expect("it stops");
+        }
+    };
+    let counted = measure(|| runtime.block_on(lives));
+    let each = counted.count_total / MANY;
+    assert!(each <= LIFE_ALLOCATIONS, "{each} allocations each");
+    assert!(counted.count_current < MANY as i64, "{} allocations are left", counted.count_current);
 }
