@@ -92,7 +92,9 @@
 //! * Builds with `panic = "abort"`, where no panic can be caught.
 //! * A `Drop` that panics while a panic unwinds (the process aborts), a stack overflow, the end of memory.
 //! * A callback that blocks its thread for ever keeps that thread. The server itself goes on without it; on a
-//!   current-thread runtime there is no other thread to go on with.
+//!   current-thread runtime there is no other thread to go on with. Where the callback was run by its caller
+//!   ([`Dispatch::Direct`]) the thread is the caller's, who then hears nothing, no timeout and no kill; a server that may block
+//!   is to be [`Queued`](Dispatch::Queued).
 //! * Effects outside `State`: what a callback has done to the world is not undone when it is rolled back.
 //! * Changes made through an `Arc` inside `State`: the snapshot shares them.
 //!
