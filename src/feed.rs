@@ -121,7 +121,7 @@ impl<S: GenServer> Feed<S> {
 
     /// Queues a change from the state in `outgoing` to `kept`, as [`push`](Self::push) does. Those who have yet to tell of the
     /// former get it: what they leave in its place is free to be written into, if there is anything.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn change(
         &mut self,
         outgoing: &mut Option<Arc<Snapshot<S>>>,
@@ -163,10 +163,10 @@ impl<S: GenServer> Feed<S> {
         }
     }
 
-    /// Whether anybody wants to know what happens.
+    /// Whether anybody waits for another state.
     #[inline]
-    pub(crate) fn has_audience(&self) -> bool {
-        self.heard || !self.watchers.is_empty()
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.watchers.is_empty()
     }
 
     /// There is another state.

@@ -254,12 +254,12 @@ impl<S: GenServer> Record<S> {
             && !self.is_held_up()
     }
 
-    /// Whether a commit has nothing to see to but the state, the caller and what comes next.
+    /// Whether a commit has nothing to see to but the state, its listeners, the caller and what comes next.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.is_all_mail()
             && self.deferred.is_empty()
-            && !self.feed.has_audience()
+            && !self.feed.is_watched()
             && self.debug.is_none()
             && matches!(self.fallback, Fallback::None)
             && self.faults.are_none()
@@ -455,9 +455,25 @@ impl<S: GenServer> Record<S> {
         }
     }
 
+    /// As [`keep`](Self::keep), where there is no fallback and nobody watches.
+    #[inline]
+    pub(crate) fn keep_plainly(
+        &mut self,
+        fresh: &mut Option<Arc<Snapshot<S>>>,
+        incarnation: u64,
+        callback: Callback,
+        nudge: &mut Nudge<S>,
+    ) {
+        let Some(snapshot) = fresh else { return };
+        self.replace(snapshot, incarnation);
+        if self.feed.wants_changes(callback) {
+            self.feed.change(fresh, &self.kept, callback, nudge);
+        }
+    }
+
     /// Keeps `snapshot` from now on, and leaves in its place the one that is not kept any more.
     #[inline]
-    pub(crate) fn replace(&mut self, snapshot: &mut Arc<Snapshot<S>>, incarnation: u64) {
+    fn replace(&mut self, snapshot: &mut Arc<Snapshot<S>>, incarnation: u64) {
         self.counters.commits += 1;
         self.kept.swap(snapshot, self.kept.version() + 1, incarnation);
     }

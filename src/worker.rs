@@ -301,7 +301,7 @@ impl<S: GenServer> Worker<S> {
         // K1: the user's `Clone` runs before anything is committed; if it panics, that is a crash of this callback.
         let mut snapshot = if self.is_due(callback, stops(&after)) { self.snapshot(callback)? } else { None };
         if after.is_none() && self.is_plain(callback) {
-            match self.commit_plainly(&mut snapshot) {
+            match self.commit_plainly(callback, &mut snapshot) {
                 Ok(Some(turn)) => return Ok(turn),
                 Ok(None) => {}
                 Err(Fenced) => {
@@ -323,18 +323,23 @@ impl<S: GenServer> Worker<S> {
             && self.logical.options.poison == Poison::Stop
     }
 
-    /// Commits where there is nothing to see to but the state, the caller and the next message, as with nearly every callback.
-    /// `None` if there is more, and nothing is done.
+    /// Commits where there is nothing to see to but the state, its listeners, the caller and the next message, as with nearly every
+    /// callback. `None` if there is more, and nothing is done.
     #[inline]
-    fn commit_plainly(&mut self, snapshot: &mut Option<Arc<Snapshot<S>>>) -> Result<Option<Turn<S>>, Fenced> {
+    fn commit_plainly(
+        &mut self,
+        callback: Callback,
+        snapshot: &mut Option<Arc<Snapshot<S>>>,
+    ) -> Result<Option<Turn<S>>, Fenced> {
         let Self { logical, epoch, scope, seat, turns, .. } = self;
-        let (replies, mut claim) = (scope.held(), None);
+        let (replies, changed) = (scope.held(), snapshot.is_some());
+        let (mut claim, mut nudge) = (None, Nudge::none());
         let committed = logical.cell.commit(*epoch, |record| {
             if !record.is_plain() {
                 return None;
             }
-            if let Some(snapshot) = snapshot {
-                record.replace(snapshot, *epoch);
+            if changed {
+                record.keep_plainly(snapshot, *epoch, callback, &mut nudge);
             }
             record.counters.replies_out += replies;
             record.life.proven = true;
@@ -344,9 +349,10 @@ impl<S: GenServer> Worker<S> {
         let Some(turn) = committed? else { return Ok(None) };
         scope.say(&mut claim);
         self.go_on(&turn, claim);
-        if snapshot.is_some() {
+        if changed {
             self.kept(snapshot.take(), false);
         }
+        nudge.ring();
         Ok(Some(turn))
     }
 

@@ -41,11 +41,18 @@ impl<S: GenServer> Nudge<S> {
     #[inline]
     pub(crate) fn ring(self) {
         if let Some(errands) = self.0 {
-            let Errands { keepers, watchers, stale } = *errands;
-            keepers.into_iter().for_each(Waker::wake);
-            // Those may be anybody's.
-            watchers.into_iter().map(Some).for_each(wake_quietly);
-            drop(stale);
+            errands.run();
         }
+    }
+}
+
+impl<S: GenServer> Errands<S> {
+    #[cold]
+    fn run(self: Box<Self>) {
+        let Self { keepers, watchers, stale } = *self;
+        keepers.into_iter().for_each(Waker::wake);
+        // Those may be anybody's.
+        watchers.into_iter().map(Some).for_each(wake_quietly);
+        drop(stale);
     }
 }
