@@ -111,14 +111,14 @@ impl<C> Journal<C> {
 
     /// J3: nobody's copy, and nobody is a copy of it.
     pub(super) fn forget(&mut self) {
-        let mut changes = mem::take(&mut self.changes);
-        changes.clear();
+        self.changes.clear();
+        let changes = mem::take(&mut self.changes);
         *self = Self { changes, ..Self::new() };
     }
 
     /// J3: a whole copy of what goes by `name`.
     pub(super) fn become_copy(&mut self, name: Name) {
-        self.forget();
+        debug_assert!(self.changes.is_empty() && !self.is_known(), "J3: it was forgotten before");
         self.ancestor = name;
     }
 

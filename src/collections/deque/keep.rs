@@ -46,8 +46,8 @@ impl<T: Clone> Clone for KeptDeque<T> {
         let end = self.number(self.items.len()).min(source.number(source.items.len()));
         let common = start..end;
         let changes = changes.filter(|changes| {
-            let many: u64 = changes.clone().map(|changed| changed.within(&common).count() as u64).sum();
-            start < end && many < source.items.len() as u64
+            let many = || changes.clone().map(|changed| changed.within(&common).count()).sum::<usize>();
+            start < end && many() < source.items.len()
         });
         match changes {
             Some(changes) => {

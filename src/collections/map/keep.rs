@@ -92,6 +92,18 @@ fn copy_hash<K: Eq + Hash + Clone, V: Clone>(
     theirs: &Shard<K, V>,
     mine: &mut Shard<K, V>,
 ) {
+    // Nearly always there is one such entry on either side.
+    let mut found = theirs.iter_hash(hash);
+    if let (Some(entry), None) = (found.next(), found.next()) {
+        let mut found = mine.iter_hash_mut(hash);
+        if let (Some((key, value)), None) = (found.next(), found.next()) {
+            if *key == entry.0 {
+                key.clone_from(&entry.0);
+                value.clone_from(&entry.1);
+                return;
+            }
+        }
+    }
     let hash_of = |(key, _): &(K, V)| hasher.hash_one(key);
     let gone =
         |entry: &(K, V)| theirs.find(hash, |(key, _)| *key == entry.0).is_none() && hash_of(entry) == hash;

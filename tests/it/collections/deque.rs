@@ -176,3 +176,26 @@ fn an_update_of_a_deque_clones_what_came() {
         }
     }
 }
+
+/// A copy that has nothing left in common with the queue is updated all the same, and so is one of an empty queue.
+#[test]
+fn a_queue_that_was_replaced_is_copied() {
+    for (before, gone, come) in [(3, 3, 2), (3, 3, 0), (0, 0, 2), (1, 1, 9)] {
+        let mut deque = KeptDeque::<Item>::filled(before);
+        let mut kept = deque.clone();
+        for round in 0..gone.max(come) {
+            if round < come {
+                deque.push_back(Item(round));
+            }
+            if round < gone {
+                deque.pop_front();
+            }
+        }
+        for _ in 0..2 {
+            deque.push_back(Item(7));
+            deque.pop_front();
+        }
+        kept.clone_from(&deque);
+        assert_eq!(kept.read(), deque.read());
+    }
+}

@@ -95,7 +95,7 @@ enum Step<C> {
     Swap(usize, usize),
 }
 
-/// Plays random histories. With `panics`, a use of an item panics in some of the steps.
+/// Plays as many random histories as `PROPTEST_CASES` says, 256 by default. With `panics`, a use of an item panics in some of the steps.
 pub(crate) fn play<S: Subject>(panics: bool) {
     support::quiet();
     let copy = || 0..COPIES;
@@ -114,7 +114,7 @@ pub(crate) fn play<S: Subject>(panics: bool) {
         Just(0).boxed()
     };
     let steps = prop::collection::vec((step, fuse), 1..60);
-    let config = ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let starts = prop_oneof![Just(0), Just(3), Just(70), Just(400)];
     TestRunner::new(config)
         .run(&(starts, steps), |(len, steps)| {
