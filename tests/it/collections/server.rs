@@ -7,7 +7,6 @@ use std::{
 };
 
 use fastrand::Rng;
-use futures::StreamExt;
 use parking_lot::Mutex;
 use undying::{
     CallError, CommitPolicy, Kept, Listener, Next, Poison, Reply, ServerRef, ServerSpec, StateChanged,
