@@ -1,6 +1,7 @@
 //! What one costs where there are so many.
 
 /// The cost of each, in nanoseconds, by how many there are.
+#[derive(Clone)]
 pub(crate) struct Curve {
     pub(crate) what: &'static str,
     pub(crate) points: Vec<(usize, f64)>,

@@ -8,6 +8,8 @@
 mod counter;
 mod curve;
 mod plot;
+#[path = "../memory/raw.rs"]
+mod raw;
 mod workloads;
 
 use self::{curve::Curve, workloads as w};
@@ -25,5 +27,9 @@ fn main() {
         Curve::measure("a child that was killed with all others is restarted", up_to(100_000), w::restarts),
     ];
     let flat = curves.iter().filter(|curve| curve.is_flat()).count();
-    println!("\n{flat} of {} are flat; the curves are in {}", curves.len(), plot::draw(&curves));
+    println!("\n{flat} of {} are flat", curves.len());
+
+    let bare =
+        Curve::measure("for comparison: a bare task on a channel is called", up_to(100_000), w::bare_calls);
+    println!("\nthe curves are in {}", plot::draw(&[&curves[..], &[bare]].concat()));
 }
