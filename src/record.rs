@@ -8,6 +8,7 @@ mod deferred;
 mod envelope;
 mod faults;
 mod life;
+mod next;
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
@@ -30,20 +31,16 @@ use crate::{
     extras::Extras,
     feed::{Ear, Event, Feed, Nudge, Shared},
     gen_server::GenServer,
-    job::{After, Job, Opening, Turn},
-    mailbox::{Fetched, Mailbox},
+    job::{After, Opening},
     preserve::{Kept, Snapshot},
     probe::Probes,
     registry::Registration,
     reply::Claim,
-    request::Request,
     restart::Budget,
     scope::Said,
     supervisor::Factory,
     task::TaskRef,
     tasks::Tasks,
-    timers::Rung,
-    worker::WorkerSeat,
 };
 
 pub(crate) struct Record<S: GenServer> {
@@ -230,136 +227,6 @@ impl<S: GenServer> Record<S> {
         if let Some(reason) = after.stop.as_ref().filter(|reason| !reason.is_abnormal()) {
             self.stopping = Some(reason.clone());
         }
-    }
-
-    /// Whether no callback is to begin.
-    #[inline]
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.life.suspended || self.feed.holds_up()
-    }
-
-    /// Takes the next thing to do that needs no waiting, and puts it in hand.
-    #[inline]
-    pub(crate) fn next_job(&mut self) -> Option<Job<S>> {
-        if self.is_all_mail() { self.mail() } else { self.first_of_all() }
-    }
-
-    /// Whether there is nothing to do but what comes by mail.
-    #[inline]
-    pub(crate) fn is_all_mail(&self) -> bool {
-        self.extras.is_none()
-            && self.continues.is_empty()
-            && self.stopping.is_none()
-            && self.idle_until.is_none()
-            && !self.is_held_up()
-    }
-
-    /// Whether a commit has nothing to see to but the state, its listeners, the caller and what comes next.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.is_all_mail()
-            && self.deferred.is_empty()
-            && !self.feed.is_watched()
-            && self.debug.is_none()
-            && matches!(self.fallback, Fallback::None)
-            && self.faults.are_none()
-    }
-
-    /// What is to be done next, as far as that is known without looking at the clock.
-    #[inline]
-    pub(crate) fn next_turn(
-        &mut self,
-        mailbox: &Mailbox<Envelope<S>, WorkerSeat>,
-        seat: &WorkerSeat,
-    ) -> Turn<S> {
-        let mut next = self.next_job();
-        if next.is_none() && self.is_all_mail() {
-            match mailbox.fetch(&mut self.batch, seat) {
-                Fetched::Messages => next = self.next_job(),
-                Fetched::Nothing => return Turn::Sleep,
-                Fetched::Closed(_) => {}
-            }
-        }
-        Turn::Next(next)
-    }
-
-    fn first_of_all(&mut self) -> Option<Job<S>> {
-        if let Some(Request { wish, claim }) =
-            self.extras.as_mut().and_then(|extras| extras.requests.pop_front())
-        {
-            return Some(self.begin(Callback::System, Some(claim), Job::System(wish)));
-        }
-        if let Some(reason) = self.stopping.clone() {
-            return Some(Job::Stop(reason));
-        }
-        if self.is_held_up() {
-            return None;
-        }
-        if let Some(next) = self.continues.pop() {
-            self.opening_continue = false;
-            return Some(self.begin(Callback::Continue, None, Job::Continue(next)));
-        }
-        if let Some(again) = self.extras.as_mut().and_then(|extras| extras.again.pop_front()) {
-            return Some(self.again(again));
-        }
-        let mail_first = self.extras.as_ref().is_some_and(|extras| extras.mail_is_next);
-        let timer = if mail_first { None } else { self.timer() };
-        timer.or_else(|| self.mail())
-    }
-
-    /// Takes a timer that is due, and puts its message in hand. Neither timers nor mail can starve the other (K10): when both
-    /// wait, they take turns.
-    pub(crate) fn timer(&mut self) -> Option<Job<S>> {
-        let extras = self.extras.as_mut()?;
-        // Only who has timers looks at the clock; and who is about to end fires what was due at its last call.
-        let now = |_| self.life.last_call.unwrap_or_else(Instant::now);
-        let rung = extras.timers.next().map(now).and_then(|now| extras.timers.fire(now))?;
-        extras.mail_is_next = true;
-        let job = match rung {
-            Rung::Once(info) => Job::Timer(info),
-            Rung::Tick(maker) => Job::Tick(maker),
-        };
-        Some(self.message(Callback::Info, None, job))
-    }
-
-    #[inline]
-    fn mail(&mut self) -> Option<Job<S>> {
-        let mut envelope = self.batch.pop_front()?;
-        while let Envelope::Own(own) = envelope {
-            envelope = *own;
-        }
-        if let Some(extras) = &mut self.extras {
-            extras.mail_is_next = false;
-        }
-        Some(match envelope {
-            Envelope::Call(call, claim) => self.message(Callback::Call, Some(claim), Job::Call(call)),
-            Envelope::Cast(cast) => self.message(Callback::Cast, None, Job::Cast(cast)),
-            Envelope::Info(info) => self.message(Callback::Info, None, Job::Info(info)),
-            Envelope::Notice(notice) if !self.extras().wants(&notice) => Job::Void(notice),
-            Envelope::Notice(notice) => self.message(Callback::Info, None, Job::Notice(notice)),
-            Envelope::Own(_) => unreachable!("it was opened"),
-        })
-    }
-
-    /// Puts a message in hand that was run before.
-    fn again(&mut self, Again { message, claim, runs }: Again<S>) -> Job<S> {
-        let job = self.message(message.callback(), claim, Job::Again(message));
-        self.extras().runs = runs;
-        job
-    }
-
-    /// Puts a message in hand: whoever waited for none to come waits no more.
-    #[inline]
-    fn message(&mut self, callback: Callback, claim: Option<Claim>, job: Job<S>) -> Job<S> {
-        self.idle_until = None;
-        self.counters.messages_in += 1;
-        self.begin(callback, claim, job)
-    }
-
-    /// When there is something to do, if nothing comes before.
-    pub(crate) fn wake_at(&self) -> Option<Instant> {
-        let timer = self.extras.as_ref().and_then(|extras| extras.timers.next());
-        [self.idle_until, timer].into_iter().flatten().min()
     }
 
     /// A task has ended. Tells whether anybody wants to hear of it.

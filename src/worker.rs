@@ -377,7 +377,7 @@ impl<S: GenServer> Worker<S> {
     ) -> Result<Turn<S>, Unkept> {
         let changed = snapshot.is_some();
         let (mut nudge, mut claim, mut copy, mut stale) = (Nudge::none(), None, None, None);
-        let mut calls_are_open = false;
+        let (mut calls_are_open, mut waiting) = (false, None);
         let Self { logical, epoch, scope, cx, debug, factory, seat, turns, probes, .. } = self;
         let replies = scope.held();
         let committed = logical.cell.commit(*epoch, |record| {
@@ -403,13 +403,12 @@ impl<S: GenServer> Worker<S> {
                 record.parting = Some(Box::new(Parting { said: scope.say_later(), claim: claim.take() }));
                 return Some((serves, Turn::Next(None)));
             }
-            // The lock is held anyway: what comes next is taken in the same go, unless it is another task's turn. A probe is
-            // told of the messages that wait, the next one included.
-            let turn = if *turns > 0 && probes.is_none() {
-                record.next_turn(&logical.mailbox, seat)
-            } else {
-                Turn::Next(None)
-            };
+            if probes.is_some() {
+                // The next one included.
+                waiting = Some(record.batch.len() + logical.mailbox.len());
+            }
+            // The lock is held anyway: what comes next is taken in the same go, unless it is another task's turn.
+            let turn = if *turns > 0 { record.next_turn(&logical.mailbox, seat) } else { Turn::Next(None) };
             Some((serves, turn))
         });
         let (serves, turn) = match committed {
@@ -434,7 +433,7 @@ impl<S: GenServer> Worker<S> {
         if self.debug.is_some() {
             self.report_commit(changed, replies);
         }
-        self.report_run(callback, false);
+        self.report_run(callback, false, waiting);
         nudge.ring();
         if serves {
             self.logical.serves();

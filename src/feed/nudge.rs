@@ -48,8 +48,8 @@ impl<S: GenServer> Nudge<S> {
 
 impl<S: GenServer> Errands<S> {
     #[cold]
-    fn run(self: Box<Self>) {
-        let Self { keepers, watchers, stale } = *self;
+    fn run(self) {
+        let Self { keepers, watchers, stale } = self;
         keepers.into_iter().for_each(Waker::wake);
         // Those may be anybody's.
         watchers.into_iter().map(Some).for_each(wake_quietly);

@@ -31,7 +31,7 @@ impl<S: GenServer> Worker<S> {
         self.logical.see_off(left, CallError::Crashed(report.clone()));
         self.scope.forget();
         unheard(&mut self.scope, || self.cx.effects.forget());
-        self.report_run(report.callback(), true);
+        self.report_run(report.callback(), true, None);
         let reason = ExitReason::Crashed(report.clone());
         match report.callback() {
             Callback::Init => return End::NotStarted(StartError::Init(report)),
@@ -100,7 +100,7 @@ impl<S: GenServer> Worker<S> {
         let callback = async move { server.terminate(reason, state, cx).await };
         let terminated = InCallback::new(scope, span, callback).await;
         self.stop_watch();
-        self.report_run(Callback::Terminate, terminated.is_err());
+        self.report_run(Callback::Terminate, terminated.is_err(), None);
         if let Err(payload) = terminated {
             self.scope.forget();
             let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Terminate));

@@ -49,19 +49,21 @@ impl<S: GenServer> Worker<S> {
         self.stopwatch.began.map(|_| Instant::now())
     }
 
-    /// Tells the probes.
+    /// Tells the probes. `waiting`: how many messages were queued, if that is known.
     #[inline]
-    pub(super) fn report_run(&mut self, callback: Callback, crashed: bool) {
+    pub(super) fn report_run(&mut self, callback: Callback, crashed: bool, waiting: Option<usize>) {
         if self.stopwatch.began.take().is_some() {
-            self.tell_probes(callback, crashed);
+            self.tell_probes(callback, crashed, waiting);
         }
     }
 
     #[cold]
-    fn tell_probes(&mut self, callback: Callback, crashed: bool) {
+    fn tell_probes(&mut self, callback: Callback, crashed: bool, waiting: Option<usize>) {
         let Some(probes) = &self.probes else { return };
         let Stopwatch { began: _, took, snapshot } = self.stopwatch;
-        let mailbox_len = self.logical.cell.look(|record| record.batch.len() + self.logical.mailbox.len());
+        let mailbox_len = waiting.unwrap_or_else(|| {
+            self.logical.cell.look(|record| record.batch.len() + self.logical.mailbox.len())
+        });
         let snapshot = snapshot.filter(|_| !crashed);
         if probes.tell(&Ran { callback, took, snapshot, crashed, mailbox_len }) {
             log!(error, undying.server = %self.logical.label(), "a probe panicked; it is told nothing more");
