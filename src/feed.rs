@@ -91,7 +91,7 @@ impl<S: GenServer> Feed<S> {
         }
         self.ears.extend(ears);
         if self.ears.is_empty() {
-            self.ears.push(Ear::deaf());
+            self.ears = vec![Ear::deaf()];
         }
     }
 

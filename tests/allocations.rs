@@ -20,9 +20,9 @@ const MANY: u64 = 1_000;
 /// Casts sent at a time, so that they stay within one segment of the queue.
 const BURST: u64 = 100;
 /// What an idle server may take.
-const IDLE_BYTES: i64 = 3_600;
+const IDLE_BYTES: i64 = 3_400;
 /// How often a server that is started, called once and stopped may allocate.
-const LIFE_ALLOCATIONS: u64 = 24;
+const LIFE_ALLOCATIONS: u64 = 20;
 
 #[derive(Clone)]
 struct Counter;
