@@ -62,7 +62,7 @@ async fn heard_by(listeners: impl IntoIterator<Item = Only>) -> ServerRef<Script
     let spec = ServerSpec::new(Script::new(), 0);
     // A queue in which unwanted changes would be in the way.
     let spec =
-        listeners.into_iter().fold(spec, |spec, only| spec.listener_with(only, 2, Overflow::DropOldest));
+        listeners.into_iter().fold(spec, |spec, only| spec.listener_with(only, 4, Overflow::DropOldest));
     spec.start().await.expect("it starts")
 }
 
