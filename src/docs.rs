@@ -17,6 +17,7 @@
 //! | [`redelivery`] | to run a message again whose callback crashed | none |
 //! | [`telemetry`] | listeners, logs, traces, metrics, and what they cost | `:telemetry` |
 //! | [`observer`] | a web page that shows the servers while they run, and its API | `:observer` |
+//! | [`performance`] | what costs what, how to choose a type for the state, who runs the callbacks | none |
 //! | [`commit_policies`] | to keep a large state less often than after each callback | none |
 //! | [`chaos`] | faults on purpose, and whether every answer was right: tests of one's own service | none |
 //!
@@ -65,6 +66,9 @@ pub mod redelivery {}
 
 #[doc = include_str!("docs/observer.md")]
 pub mod observer {}
+
+#[doc = include_str!("docs/performance.md")]
+pub mod performance {}
 
 #[doc = include_str!("docs/commit_policies.md")]
 pub mod commit_policies {}
