@@ -332,7 +332,7 @@ impl<S: GenServer> ServerSpec<S> {
             let owned = owner.as_ref().map(|owner| peer::own(owner, &server)).transpose();
             owned.map_err(|_| StartError::OwnerGone)?;
             let born = at_birth(&logical);
-            logical.begin(&Handle::current()).inspect_err(|_| {
+            logical.begin(&Handle::current(), 0).inspect_err(|_| {
                 owner.iter().for_each(|owner| peer::unlink(&**owner, &*server));
             })?;
             let abandoned = KillOnDrop(&logical);

@@ -33,8 +33,12 @@ impl<S: GenServer> Child for Logical<S> {
         self.cell.look(|record| record.life.status())
     }
 
-    fn begin(self: Arc<Self>, on: &Handle) -> Result<(), StartError> {
-        Self::begin(&self, on)
+    fn ends(&self) -> u64 {
+        self.cell.look(|record| record.life.ends)
+    }
+
+    fn begin(self: Arc<Self>, on: &Handle, ends: u64) -> Result<(), StartError> {
+        Self::begin(&self, on, ends)
     }
 
     fn started(&self) -> Until<'_, bool> {

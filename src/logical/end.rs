@@ -81,6 +81,7 @@ impl<S: GenServer> Logical<S> {
             let left = self.cell.look(|record| {
                 let reason = phase.reason();
                 record.life.phase = phase;
+                record.life.ends += 1;
                 record.life.waiting = false;
                 let watchers = record.feed.take_watchers();
                 let left = (mem::take(&mut record.tasks), record.extras.take(), record.debug.take());

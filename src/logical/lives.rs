@@ -101,13 +101,17 @@ impl<S: GenServer> Logical<S> {
         said.or_else(|| self.mailbox.closing().map(Verdict::Over))
     }
 
-    /// Begins a life: the first one, or another one of a server that is over or waits for it. `init` has not run yet when this
-    /// returns.
-    pub(crate) fn begin(self: &Arc<Self>, on: &Handle) -> Result<(), StartError> {
-        let (first, gone) = self.cell.look(|record| {
+    /// Begins a life: the first one, or another one of a server that is over or waits for it, unless it was over once more since
+    /// `ends`. `init` has not run yet when this returns.
+    pub(crate) fn begin(self: &Arc<Self>, on: &Handle, ends: u64) -> Result<(), StartError> {
+        let (first, gone, overtaken) = self.cell.look(|record| {
             let first = !record.life.begun;
-            (first, first || record.life.phase.reason().is_some())
+            (first, first || record.life.phase.reason().is_some(), record.life.ends != ends)
         });
+        if overtaken {
+            // Somebody has ended it for good while its parent was about to begin another life because of an end before.
+            return Ok(());
+        }
         let registration = match (gone, &self.registry, &self.name) {
             (true, Some(registry), Some(name)) => Some(registry.reserve(name, self.id)?),
             _ => None,

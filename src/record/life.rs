@@ -40,6 +40,8 @@ pub(crate) struct Life {
     pub(crate) begun: bool,
     /// How many lives have ended that were followed, or may be followed, by another.
     pub(crate) lives: u64,
+    /// How often the server was over.
+    pub(crate) ends: u64,
     /// What the parent wants after the end of this life.
     pub(crate) then: Option<Then>,
     /// The mailbox takes messages in for the next life.
@@ -59,8 +61,8 @@ pub(crate) enum Then {
 impl Life {
     /// That of another incarnation-to-be, number `epoch`, after this one is over.
     pub(crate) fn renew(&mut self, epoch: u64, phase: Phase) {
-        let Self { serving, lives, begun, died, .. } = *self;
-        *self = Self { phase, serving, announced: epoch, died, begun, lives, ..Self::default() };
+        let Self { serving, lives, ends, begun, died, .. } = *self;
+        *self = Self { phase, serving, announced: epoch, died, begun, lives, ends, ..Self::default() };
     }
 
     /// Whether this life is over, and another may come.

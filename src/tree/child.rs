@@ -37,8 +37,13 @@ pub(crate) trait Child: Send + Sync {
 
     fn status(&self) -> Status;
 
-    /// Begins a life. Whether it comes to serve is reported.
-    fn begin(self: Arc<Self>, on: &Handle) -> Result<(), StartError>;
+    /// How often it was over: what a parent decides on.
+    fn ends(&self) -> u64 {
+        0
+    }
+
+    /// Begins a life, unless it was over once more since `ends`: then that is news. Whether it comes to serve is reported.
+    fn begin(self: Arc<Self>, on: &Handle, ends: u64) -> Result<(), StartError>;
 
     /// Resolves once the life that was begun serves (`true`) or has failed.
     fn started(&self) -> Until<'_, bool>;

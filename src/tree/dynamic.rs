@@ -221,7 +221,7 @@ impl DynamicSupervisorRef {
         let Some((seat, on)) = seated? else { return Err(ChildError::NoProc) };
         let starting = Starting { branch, seat, child: &*child };
         child.lineage.set(Some(branch.seat(seat, false)));
-        let begun = Logical::begin(&child, &on);
+        let begun = Logical::begin(&child, &on, 0);
         if branch.begun(seat) {
             Child::shut_down(&*child, Then::Nothing);
         }

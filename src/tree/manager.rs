@@ -216,6 +216,16 @@ impl Manager {
         Ok(at)
     }
 
+    /// How often a child was over. What comes after that is news that is yet to be heard; what came before has been.
+    fn ends(&self, seat: u64) -> u64 {
+        let child = self.branch.look(|roster| roster.children.get(seat).map(|entry| entry.child.clone()));
+        child.map_or(0, |child| {
+            let ends = child.ends();
+            child.lineage().settle();
+            ends
+        })
+    }
+
     fn retry_at(&mut self, retry: Retry) {
         self.branch.look(|roster| {
             if let Some(entry) = roster.children.get_mut(retry.seat) {

@@ -218,7 +218,7 @@ pub(super) async fn start(
     // A runtime without timers is refused here, by Tokio's own words.
     drop(tokio::time::sleep(Duration::ZERO));
     let abandoned = KillOnDrop(&branch);
-    branch.clone().begin(&Handle::current())?;
+    branch.clone().begin(&Handle::current(), 0)?;
     if !branch.started().await {
         let failed = |roster: &mut Roster| match &roster.phase {
             Phase::Failed(error) => Some(error.clone()),

@@ -163,7 +163,7 @@ impl Child for TaskChild {
         }
     }
 
-    fn begin(self: Arc<Self>, on: &Handle) -> Result<(), StartError> {
+    fn begin(self: Arc<Self>, on: &Handle, _: u64) -> Result<(), StartError> {
         let number = {
             let mut life = self.life.lock();
             let number = life.number + 1;

@@ -32,7 +32,7 @@ async fn end_of(shutdown: Shutdown, order: impl FnOnce(&Logical<Idle>)) -> Resul
     let spec = ServerSpec::new(Idle, ()).shutdown(shutdown);
     let logical = spec.plant(true).expect("nothing is wrong with it");
     order(&logical);
-    Logical::begin(&logical, &Handle::current()).expect("it has no name");
+    Logical::begin(&logical, &Handle::current(), 0).expect("it has no name");
     logical.served().await?;
     let server = ServerRef::new(logical);
     Ok(tokio::time::timeout(Duration::from_secs(60), server.stopped()).await.expect("it ends").reason)
@@ -57,7 +57,7 @@ async fn what_a_parent_says_to_a_child_before_its_first_life_is_of_no_later_one(
     for (order, then) in orders {
         let logical = ServerSpec::new(Idle, ()).plant(true).expect("nothing is wrong with it");
         order(&logical, then);
-        Logical::begin(&logical, &Handle::current()).expect("it has no name");
+        Logical::begin(&logical, &Handle::current(), 0).expect("it has no name");
         assert!(logical.served().await.is_ok());
         let server = ServerRef::new(logical);
         assert!(server.is_alive());
@@ -85,10 +85,10 @@ async fn who_listens_is_found_out_once_also_where_the_name_was_taken_first() {
     let first = ServerSpec::new(Idle, ()).name_in(&names, "it").start().await.expect("it starts");
     let logical =
         ServerSpec::new(Idle, ()).name_in(&names, "it").plant(true).expect("nothing is wrong with it");
-    let taken = Logical::begin(&logical, &Handle::current());
+    let taken = Logical::begin(&logical, &Handle::current(), 0);
     assert!(matches!(taken, Err(StartError::AlreadyStarted(_))));
     first.stop().await.expect("nobody else has stopped it");
-    Logical::begin(&logical, &Handle::current()).expect("the name is free");
+    Logical::begin(&logical, &Handle::current(), 0).expect("the name is free");
     logical.served().await.expect("it serves");
     ServerRef::new(logical).stop().await.expect("nobody else has stopped it");
     assert_eq!(starts.load(Ordering::Relaxed), 2);

@@ -38,7 +38,7 @@ impl Child for Branch {
         self.look(|roster| roster.status())
     }
 
-    fn begin(self: Arc<Self>, on: &Handle) -> Result<(), StartError> {
+    fn begin(self: Arc<Self>, on: &Handle, _: u64) -> Result<(), StartError> {
         let seats = self.look(|roster| {
             roster.begun = true;
             roster.phase = Phase::Starting;

@@ -33,6 +33,7 @@ impl Manager {
 
     /// Begins another life of a child. What comes of it will be news.
     fn begin_again(&self, at: Instant, seat: u64) {
+        let ends = self.ends(seat);
         let child = self.branch.look(|roster| {
             let entry = roster.children.get_mut(seat).filter(|entry| entry.is_due(at) && !entry.leaving)?;
             entry.stage = Stage::Starting;
@@ -40,7 +41,7 @@ impl Manager {
             Some(entry.child.clone())
         });
         let Some(child) = child else { return };
-        if let Err(error) = child.clone().begin(&self.on) {
+        if let Err(error) = child.clone().begin(&self.on, ends) {
             child.lineage().report(News::Failed(error));
         }
         // Whoever wanted it to end before it began was not heard.

@@ -87,13 +87,22 @@ impl Manager {
         if self.is_closing() {
             return Err(cut_short("its supervisor is about to end"));
         }
-        self.branch.look(|roster| {
-            if let Some(entry) = roster.children.get_mut(seat) {
+        let ends = self.ends(seat);
+        let overtaken = self.branch.look(|roster| {
+            let Some(entry) = roster.children.get_mut(seat) else { return false };
+            // Somebody has ended it for good since it was decided to start it: that is news like any other.
+            let overtaken =
+                matches!(&entry.stage, Stage::Ended(reason) if !entry.care.restart.restarts(reason));
+            if !overtaken {
                 entry.stage = Stage::Starting;
             }
+            overtaken
         });
+        if overtaken {
+            return Ok(());
+        }
         self.killed = false;
-        child.clone().begin(&self.on)?;
+        child.clone().begin(&self.on, ends)?;
         if self.wait(child.started()).await {
             return Ok(());
         }
