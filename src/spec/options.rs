@@ -106,19 +106,21 @@ pub enum CommitPolicy {
 ///
 /// Every server has a worker task, and nothing but that is needed to serve. But to wake a task and to be woken by it is the
 /// dearest part of a call. A caller that finds the worker asleep can poll it on the spot instead, as a part of its own poll:
-/// then the answer is there without a switch of tasks, and a call costs a fraction of one over a channel, from another thread
-/// (one that is in `block_on`) a thirtieth. The callback is the same, in the same order, under the same rules, one at a time,
-/// with wakers of the worker's task; where it waits, and for everything but calls, that task goes on with it.
+/// then the answer is there without a switch of tasks, which is worth most to a caller on another thread, one that is in
+/// `block_on` (figures are in [`docs::performance`](crate::docs::performance)). The callback is the same, in the same order,
+/// under the same rules, one at a time, with wakers of the worker's task; where it waits, and for everything but calls, that
+/// task goes on with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dispatch {
     /// By the caller, if the worker is asleep, the caller is in the same runtime, and the server's callbacks are short: the first
     /// 32 polls of the worker have to take less than 100 µs each, and one in 16 is measured after that.
     ///
-    /// What a caller can notice: a callback that takes long (or blocks its thread, which none should) after having been quick holds
-    /// up its caller, whose own timeouts cannot pass before the callback waits or returns; and such a caller cannot be told that its
-    /// callback was killed. Nor is the callback's thread, its [task id](tokio::task::id), its task-locals or the current
-    /// [span](tracing::Span) always the worker's own. A caller that polls a call under a lock that the callback takes, too, locks itself out. If any of that matters, choose `Queued`.
+    /// What a caller can notice: a callback that takes long (or blocks its thread, which none should) where those before were
+    /// quick holds up its caller, whose own timeouts cannot pass before the callback waits or returns, and who cannot be told
+    /// that the callback was killed. Nor are the callback's thread, its [task id](tokio::task::id), its task-locals and the
+    /// current [span](tracing::Span) always the worker's own. A caller that polls a call under a lock which the callback takes,
+    /// too, locks itself out. If any of that matters, choose `Queued`.
     Direct,
     /// Always by the worker's task.
     Queued,
