@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
+    mem,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -21,7 +22,6 @@ use crate::{
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
     scope::{self, Place},
-    spec::Dispatch,
     waits::{self, On, Waiting},
 };
 
@@ -42,6 +42,8 @@ pub struct PendingCall<'a, S: GenServer, T: Send + 'static> {
     /// The place in the line for room.
     ticket: Option<Queue<'a, S>>,
     deadline: Option<Deadline<'a>>,
+    /// Whether it had to wait for the answer, so that its deadline is noted.
+    waits: bool,
     /// The edge to the called server, if a callback calls.
     waiting: Option<Waiting>,
 }
@@ -51,11 +53,12 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
         let (reply, claim, caller) = reply::open(logical.id);
         let timeout = Some(logical.options.call_timeout);
         let request = Some((make(reply), claim));
-        Self { logical, timeout, request, caller, ticket: None, deadline: None, waiting: None }
+        Self { logical, timeout, request, caller, ticket: None, deadline: None, waits: false, waiting: None }
     }
 
     /// Waits for the answer this long, from the first poll on, instead of the server's
-    /// [`call_timeout`](crate::ServerSpec::call_timeout).
+    /// [`call_timeout`](crate::ServerSpec::call_timeout). Where that poll runs the callback itself
+    /// ([`Dispatch::Direct`](crate::Dispatch::Direct)), it is from there on.
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = Some(after);
         self
@@ -110,22 +113,20 @@ impl<S: GenServer, T: Send + 'static> Future for PendingCall<'_, S, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.request.is_some() && this.logical.options.dispatch == Dispatch::Direct {
-            // Whoever runs callbacks takes turns with others, as any Tokio resource does. It is asked before there is anything
-            // to run: a worker that stops in the middle would have to be woken.
-            ready!(coop::poll_proceed(cx)).made_progress();
-        }
-        let request = this.request.take();
-        let is_first = request.is_some();
-        if let Some((call, claim)) = request {
+        if let Some((call, claim)) = this.request.take() {
             if let Err(error) = this.send(call, claim) {
                 return Poll::Ready(Err(error));
+            }
+            if !coop::has_budget_remaining() {
+                // Who has run callbacks on the spot takes turns with others, like any Tokio resource: it has sent, and takes
+                // the answer when it is its turn again.
+                let _ = ready!(coop::poll_proceed(cx));
             }
         }
         let polled = this.poll_answer(cx);
         if polled.is_ready() {
             (this.ticket, this.deadline, this.waiting) = (None, None, None);
-        } else if is_first {
+        } else if !mem::replace(&mut this.waits, true) {
             // Mostly the answer is there by now, and no deadline is needed.
             this.deadline = this.timeout.and_then(|after| this.logical.deadline(after, &this.caller));
         }

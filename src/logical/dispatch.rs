@@ -2,6 +2,8 @@
 
 use std::{cell::Cell, thread};
 
+use tokio::task::coop;
+
 use super::Logical;
 use crate::{
     gen_server::GenServer,
@@ -44,6 +46,10 @@ impl<S: GenServer> Logical<S> {
     #[inline]
     fn run(&self, worker: WorkerSeat) -> Option<WorkerSeat> {
         if self.options.dispatch == Dispatch::Queued || !worker.is_at_home() {
+            return Some(worker);
+        }
+        // Without budget the worker would stop in the middle, and would have to be woken all the same.
+        if !coop::has_budget_remaining() {
             return Some(worker);
         }
         let depth = DEPTH.get();

@@ -270,6 +270,27 @@ both! {
         assert!(turns.load(SeqCst) >= 10, "{turns:?}");
     }
 
+    /// G4: a call and a cast that one task polls one after the other arrive in that order, also where the task has had its turn.
+    async fn a_call_is_not_overtaken_by_what_is_sent_after_it() {
+        let server = proven(spec(Vec::new())).await;
+        let push = |n: u64| move |list: &mut Vec<u64>| {
+            list.push(n);
+            Ok(Next::Wait)
+        };
+        for n in 0..1_000 {
+            let call = server.call(|reply| job(move |list: &mut Vec<u64>| {
+                reply.send(());
+                push(2 * n)(list)
+            }));
+            // In one poll of this task, which uses its budget up every now and then.
+            let (answer, sent) = futures::join!(call, server.cast(job(push(2 * n + 1))));
+            answer.expect("an answer");
+            sent.expect("a server");
+        }
+        let all: Vec<u64> = (0..2_000).collect();
+        assert_eq!(ask(&server, get).await, all);
+    }
+
     /// A server whose callbacks have become long is run by its task again.
     async fn long_callbacks_are_not_run_by_callers() {
         let server = proven(spec(0_u64)).await;
