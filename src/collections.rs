@@ -81,6 +81,7 @@ mod map;
 #[cfg(feature = "serde")]
 mod serde;
 mod set;
+mod span;
 mod vec;
 
 pub use self::{

@@ -64,10 +64,6 @@ impl<S: GenServer> Effects<S> {
         Self(None)
     }
 
-    pub(crate) const fn are_none(&self) -> bool {
-        self.0.is_none()
-    }
-
     fn staged(&mut self) -> &mut Staged<S> {
         self.0.get_or_insert_default()
     }
@@ -181,19 +177,34 @@ impl<S: GenServer> Effects<S> {
     /// Does what concerns the record. Under its lock: no user code runs and nothing of a user's is dropped.
     #[inline]
     pub(crate) fn record(&mut self, record: &mut Record<S>) {
-        let Some(staged) = &mut self.0 else { return };
-        let Staged {
-            armed,
-            cancelled,
-            monitors,
-            demonitored,
-            tasks,
-            aborted,
-            removed,
-            unwatched,
-            stopped,
-            ..
-        } = &mut **staged;
+        if let Some(staged) = &mut self.0 {
+            staged.record(record);
+        }
+    }
+
+    /// Does what concerns other servers: after the commit, and before the replies tell anybody that it was done. K1: it only
+    /// notes; whoever is to be told at once is told after that.
+    #[inline]
+    pub(crate) fn connect(&mut self, logical: &Arc<Logical<S>>) {
+        if let Some(staged) = &mut self.0 {
+            staged.connect(logical);
+        }
+    }
+
+    /// Does what may run or drop what is a user's: last.
+    #[inline]
+    pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
+        if let Some(staged) = self.0.take() {
+            staged.carry_out(logical);
+        }
+    }
+}
+
+impl<S: GenServer> Staged<S> {
+    fn record(&mut self, record: &mut Record<S>) {
+        let Self {
+            armed, cancelled, monitors, demonitored, tasks, aborted, removed, unwatched, stopped, ..
+        } = self;
         let extras = record.extras();
         removed.extend(cancelled.drain().filter_map(|name| extras.timers.cancel(name)));
         for (name, arming) in armed.drain(..) {
@@ -214,32 +225,24 @@ impl<S: GenServer> Effects<S> {
         }
     }
 
-    /// Does what concerns other servers: after the commit, and before the replies tell anybody that it was done. K1: it only
-    /// notes; whoever is to be told at once is told after that.
-    #[inline]
-    pub(crate) fn connect(&mut self, logical: &Arc<Logical<S>>) {
-        let Some(staged) = &mut self.0 else { return };
-        for (name, server, watcher) in staged.monitors.drain(..) {
-            staged.late.extend(server.watch(name, watcher));
-            staged.watched.push((name, server));
+    fn connect(&mut self, logical: &Arc<Logical<S>>) {
+        for (name, server, watcher) in self.monitors.drain(..) {
+            self.late.extend(server.watch(name, watcher));
+            self.watched.push((name, server));
         }
         let here: Arc<dyn Peer> = logical.clone();
-        for (there, linked) in staged.links.drain(..) {
+        for (there, linked) in self.links.drain(..) {
             if linked {
-                staged.ended.extend(peer::link(&here, &there));
+                self.ended.extend(peer::link(&here, &there));
             } else {
                 peer::unlink(&*here, &*there);
             }
-            staged.met.push(there);
+            self.met.push(there);
         }
     }
 
-    /// Does what may run or drop what is a user's: last.
-    #[inline]
-    pub(crate) fn carry_out(&mut self, logical: &Arc<Logical<S>>) {
-        let Some(staged) = self.0.take() else { return };
-        let Staged { tasks, aborted, removed, mut unwatched, stopped, watched, late, ended, met, .. } =
-            *staged;
+    fn carry_out(self, logical: &Arc<Logical<S>>) {
+        let Self { tasks, aborted, removed, mut unwatched, stopped, watched, late, ended, met, .. } = self;
         late.into_iter().for_each(|(watcher, down)| watcher(down));
         for (peer, down) in ended {
             peer.peer_ended(down);

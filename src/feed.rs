@@ -27,7 +27,7 @@ use crate::{
     exit::Callback,
     gen_server::GenServer,
     listener::Listener,
-    preserve::{Kept, Snapshot},
+    preserve::{Kept, SharedSnapshot},
 };
 
 pub(crate) struct Feed<S: GenServer> {
@@ -124,7 +124,7 @@ impl<S: GenServer> Feed<S> {
     #[inline(never)]
     pub(crate) fn change(
         &mut self,
-        outgoing: &mut Option<Arc<Snapshot<S>>>,
+        outgoing: &mut Option<SharedSnapshot<S>>,
         kept: &Kept<S>,
         callback: Callback,
         nudge: &mut Nudge<S>,
@@ -140,7 +140,7 @@ impl<S: GenServer> Feed<S> {
     }
 
     /// The state in `outgoing` is not kept any more, which is no change. Those who have yet to tell of it get it.
-    pub(crate) fn supersede(&mut self, outgoing: &mut Option<Arc<Snapshot<S>>>) {
+    pub(crate) fn supersede(&mut self, outgoing: &mut Option<SharedSnapshot<S>>) {
         self.hand_out(outgoing, |ear, outgoing| ear.supersede(outgoing));
     }
 
@@ -148,8 +148,8 @@ impl<S: GenServer> Feed<S> {
     #[inline(never)]
     fn hand_out(
         &mut self,
-        outgoing: &mut Option<Arc<Snapshot<S>>>,
-        mut to: impl FnMut(&mut Ear<S>, &mut Option<Arc<Snapshot<S>>>),
+        outgoing: &mut Option<SharedSnapshot<S>>,
+        mut to: impl FnMut(&mut Ear<S>, &mut Option<SharedSnapshot<S>>),
     ) {
         let mut taken = false;
         for ear in &mut self.ears {
@@ -161,12 +161,6 @@ impl<S: GenServer> Feed<S> {
             // K8: whoever took it holds it.
             *outgoing = None;
         }
-    }
-
-    /// Whether anybody waits for another state.
-    #[inline]
-    pub(crate) fn is_watched(&self) -> bool {
-        !self.watchers.is_empty()
     }
 
     /// There is another state.

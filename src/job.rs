@@ -58,12 +58,9 @@ pub(crate) enum Job<S: GenServer> {
     Stop(ExitReason),
 }
 
-/// What follows a commit.
-pub(crate) enum Turn<S: GenServer> {
-    /// The next callback, or looking for one.
-    Next(Option<Job<S>>),
-    /// There is nothing to do: the mailbox knows whom to wake.
-    Sleep,
+/// What follows a callback.
+pub(crate) enum Turn {
+    GoOn,
     Stop(ExitReason),
 }
 

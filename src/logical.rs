@@ -14,8 +14,10 @@
 //! * **K5** A task that never yields cannot be aborted. After `kill_grace` it is left behind as a zombie: fenced, counted,
 //!   reported. More than `max_zombies` of them end the server.
 //! * **K6** The mailbox is locked only while messages are put in or taken out, never across a callback.
-//! * **K7** The message whose callback crashed is not run again, and its caller is told at once. Those behind it are kept.
-//! * **K8** No lock of the crate is held while user code runs: `Clone`, `Drop`, `Debug`, listeners, wakers.
+//! * **K7** The message whose callback crashed is not run again, and its caller is told at once. Those behind it are kept. (A
+//!   caller that runs the callback itself is told when that returns or waits: see [`seat`](crate::seat).)
+//! * **K8** No lock of the crate is held while user code runs: `Clone`, `Drop`, `Debug`, listeners, wakers. (The turn of a
+//!   [`seat`](crate::seat) is no such lock: nobody waits for it.)
 //! * **K9** No callback is wrapped in a `select!`. What is asked from outside is looked at between callbacks; only a kill cuts
 //!   one, at an await.
 //! * **K10** Control does not queue behind user mail, and user mail cannot starve control.

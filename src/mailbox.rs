@@ -176,16 +176,6 @@ impl<M, W: Sleeper> Mailbox<M, W> {
         }
     }
 
-    /// Queues a message, or stands in line for room: then the ticket queues it.
-    #[inline]
-    pub(crate) fn push(&self, message: M) -> Result<Option<Ticket<'_, M, W>>, Dismissed<M>> {
-        match self.try_push(message) {
-            Ok(()) => Ok(None),
-            Err(Refused::Full(message)) => Ok(Some(Ticket::draw(self, message))),
-            Err(Refused::Closed(dismissed)) => Err(dismissed),
-        }
-    }
-
     #[inline]
     fn push_if(
         &self,
@@ -275,16 +265,14 @@ impl<M, W: Sleeper> Mailbox<M, W> {
     pub(crate) fn fetch(&self, batch: &mut VecDeque<M>, worker: &W) -> Fetched {
         debug_assert!(batch.is_empty(), "the worker fetches only when its batch is done");
         let mut inbox = self.inbox.lock();
-        // A segment may have been emptied in the middle, where messages gave way to others.
-        while batch.is_empty() {
-            let Some(oldest) = inbox.full.pop_front() else { break };
-            *batch = oldest;
+        if !inbox.full.is_empty() {
+            inbox.hand_out(batch);
         }
         if batch.is_empty() && !inbox.filling.is_empty() {
             mem::swap(batch, &mut inbox.filling);
         }
-        inbox.ebb(self.capacity, self.high_water);
         if !batch.is_empty() {
+            inbox.ebb(self.capacity, self.high_water);
             return Fetched::Messages;
         }
         if let Intake::Closing(reason) = &inbox.intake {
@@ -299,16 +287,13 @@ impl<M, W: Sleeper> Mailbox<M, W> {
         self.inbox.lock().listen(worker);
     }
 
-    /// One message has left the batch: in a bounded mailbox the first in line may take its place.
     #[inline]
-    pub(crate) fn taken(&self) {
-        if self.capacity.is_some() {
-            self.make_room();
-        }
+    pub(crate) const fn is_bounded(&self) -> bool {
+        self.capacity.is_some()
     }
 
-    /// A place is free again: it is promised to the first in line.
-    fn make_room(&self) {
+    /// A message has left the batch of a bounded mailbox: its place is promised to the first in line.
+    pub(crate) fn make_room(&self) {
         let mut inbox = self.inbox.lock();
         // What a worker has taken just before another life began is not of this one.
         inbox.queued = inbox.queued.saturating_sub(1);
@@ -372,6 +357,15 @@ impl<M> Mailbox<M> {
     fn of(capacity: Option<usize>) -> Self {
         Self::new(Label { id: crate::name::ServerId::next(), name: None }, capacity, usize::MAX)
     }
+
+    /// Queues a message, or stands in line for room.
+    fn push(&self, message: M) -> Result<Option<Ticket<'_, M, Waker>>, Dismissed<M>> {
+        match self.try_push(message) {
+            Ok(()) => Ok(None),
+            Err(Refused::Full(message)) => Ok(Some(Ticket::draw(self, message))),
+            Err(Refused::Closed(dismissed)) => Err(dismissed),
+        }
+    }
 }
 
 impl<M, W> fmt::Debug for Mailbox<M, W> {
@@ -411,6 +405,14 @@ impl<M, W: Sleeper> Inbox<M, W> {
     /// How many messages are queued. Of a mailbox without bounds nobody counts those of the batch.
     fn length(&self, capacity: Option<usize>) -> usize {
         if capacity.is_some() { self.queued } else { self.full.len() * SEGMENT + self.filling.len() }
+    }
+
+    /// Hands out the oldest segment. One may have been emptied in the middle, where messages gave way to others.
+    fn hand_out(&mut self, batch: &mut VecDeque<M>) {
+        while batch.is_empty() {
+            let Some(oldest) = self.full.pop_front() else { break };
+            *batch = oldest;
+        }
     }
 
     /// Messages have left: below half of the high-water mark it may be reached anew.

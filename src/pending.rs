@@ -40,7 +40,7 @@ pub struct PendingCall<'a, S: GenServer, T: Send + 'static> {
     request: Option<(S::Call, Claim)>,
     caller: Caller<T>,
     /// The place in the line for room.
-    ticket: Option<Queue<'a, S>>,
+    ticket: Option<Box<Queue<'a, S>>>,
     deadline: Option<Deadline<'a>>,
     /// Whether it had to wait for the answer, so that its deadline is noted.
     waits: bool,
@@ -80,7 +80,7 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
             }
         };
         match self.logical.push_call(Envelope::Call(call, claim)) {
-            Ok(ticket) => self.ticket = ticket,
+            Ok(ticket) => self.ticket = ticket.map(Box::new),
             Err(Refused::Full(_)) => return Err(CallError::Full),
             Err(Refused::Closed(Dismissed { intake: Intake::Closing(reason), .. })) => {
                 return Err(CallError::Stopped(reason));

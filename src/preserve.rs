@@ -3,7 +3,6 @@
 use std::{
     fmt, mem,
     ops::{Deref, DerefMut},
-    sync::Arc,
 };
 
 use crate::{contain::Quiet, gen_server::GenServer};
@@ -88,6 +87,9 @@ impl<T: Clone + Send + Sync + 'static> Preserve for T {
 /// The snapshot type of a server's state: for `Clone` states the state itself.
 pub type Snapshot<S> = <<S as GenServer>::State as Preserve>::Snapshot;
 
+/// A snapshot with its holders. Nobody holds it weakly, so it takes no more than a look to see whether there is only one of them.
+pub(crate) type SharedSnapshot<S> = triomphe::Arc<Snapshot<S>>;
+
 /// A callback's access to the state: the incarnation's working copy.
 ///
 /// Reading goes through [`Deref`] and costs nothing. [`DerefMut`] marks the state as changed: only then is a snapshot taken
@@ -150,33 +152,33 @@ impl<S: GenServer> fmt::Debug for StateMut<'_, S> {
 ///
 /// It does not change when the server goes on. While it is held, the server cannot use its memory again.
 pub struct Kept<S: GenServer> {
-    snapshot: Quiet<Arc<Snapshot<S>>>,
+    snapshot: Quiet<SharedSnapshot<S>>,
     version: u64,
     incarnation: u64,
 }
 
 impl<S: GenServer> Kept<S> {
-    fn new(snapshot: Arc<Snapshot<S>>, version: u64, incarnation: u64) -> Self {
+    fn new(snapshot: SharedSnapshot<S>, version: u64, incarnation: u64) -> Self {
         Self { snapshot: Quiet::new(snapshot), version, incarnation }
     }
 
     /// The snapshot a server begins with.
     pub(crate) fn first(state: &mut S::State) -> Self {
-        Self::new(Arc::new(state.snapshot()), 0, 1)
+        Self::new(SharedSnapshot::<S>::new(state.snapshot()), 0, 1)
     }
 
     /// The same version of it, not committed yet.
     pub(crate) fn with(&self, snapshot: Snapshot<S>, incarnation: u64) -> Self {
-        Self::new(Arc::new(snapshot), self.version, incarnation)
+        Self::new(SharedSnapshot::<S>::new(snapshot), self.version, incarnation)
     }
 
     /// Puts `snapshot` in the place of the one that is kept, and leaves that in `snapshot`.
-    pub(crate) fn swap(&mut self, snapshot: &mut Arc<Snapshot<S>>, version: u64, incarnation: u64) {
+    pub(crate) fn swap(&mut self, snapshot: &mut SharedSnapshot<S>, version: u64, incarnation: u64) {
         mem::swap(&mut *self.snapshot, snapshot);
         (self.version, self.incarnation) = (version, incarnation);
     }
 
-    pub(crate) fn snapshot(&self) -> &Arc<Snapshot<S>> {
+    pub(crate) fn snapshot(&self) -> &SharedSnapshot<S> {
         &self.snapshot
     }
 

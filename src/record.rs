@@ -32,7 +32,7 @@ use crate::{
     feed::{Ear, Event, Feed, Nudge, Shared},
     gen_server::GenServer,
     job::{After, Opening},
-    preserve::{Kept, Snapshot},
+    preserve::{Kept, SharedSnapshot},
     probe::Probes,
     registry::Registration,
     reply::Claim,
@@ -93,7 +93,7 @@ pub(crate) struct Record<S: GenServer> {
 pub(crate) struct Initial<S: GenServer> {
     pub(crate) given: Option<Quiet<S::State>>,
     /// `None` if nobody will ask for another life.
-    pub(crate) snapshot: Option<Quiet<Arc<Snapshot<S>>>>,
+    pub(crate) snapshot: Option<Quiet<SharedSnapshot<S>>>,
 }
 
 /// What the callback that said to stop has said besides: its caller hears it after `terminate`, or when the worker ends in
@@ -121,9 +121,9 @@ pub(crate) struct Left<S: GenServer> {
 pub(crate) enum Fallback<S: GenServer> {
     None,
     /// The state that `init` left.
-    Initial(Quiet<Arc<Snapshot<S>>>),
+    Initial(Quiet<SharedSnapshot<S>>),
     /// The state before the last commit.
-    Previous(Quiet<Option<Arc<Snapshot<S>>>>),
+    Previous(Quiet<Option<SharedSnapshot<S>>>),
 }
 
 impl<S: GenServer> Record<S> {
@@ -281,7 +281,7 @@ impl<S: GenServer> Record<S> {
     #[inline]
     pub(crate) fn keep(
         &mut self,
-        fresh: &mut Option<Arc<Snapshot<S>>>,
+        fresh: &mut Option<SharedSnapshot<S>>,
         incarnation: u64,
         callback: Callback,
         nudge: &mut Nudge<S>,
@@ -307,7 +307,7 @@ impl<S: GenServer> Record<S> {
     /// not needed any more in its place.
     fn tell_change(
         &mut self,
-        outgoing: &mut Option<Arc<Snapshot<S>>>,
+        outgoing: &mut Option<SharedSnapshot<S>>,
         callback: Callback,
         nudge: &mut Nudge<S>,
     ) {
@@ -322,34 +322,18 @@ impl<S: GenServer> Record<S> {
         }
     }
 
-    /// As [`keep`](Self::keep), where there is no fallback and nobody watches.
-    #[inline]
-    pub(crate) fn keep_plainly(
-        &mut self,
-        fresh: &mut Option<Arc<Snapshot<S>>>,
-        incarnation: u64,
-        callback: Callback,
-        nudge: &mut Nudge<S>,
-    ) {
-        let Some(snapshot) = fresh else { return };
-        self.replace(snapshot, incarnation);
-        if self.feed.wants_changes(callback) {
-            self.feed.change(fresh, &self.kept, callback, nudge);
-        }
-    }
-
     /// Keeps `snapshot` from now on, and leaves in its place the one that is not kept any more.
     #[inline]
-    fn replace(&mut self, snapshot: &mut Arc<Snapshot<S>>, incarnation: u64) {
+    fn replace(&mut self, snapshot: &mut SharedSnapshot<S>, incarnation: u64) {
         self.counters.commits += 1;
         self.kept.swap(snapshot, self.kept.version() + 1, incarnation);
     }
 
     /// Goes back to the fallback, as a change of its own that the listeners are told of.
     /// What is not needed any more comes back.
-    pub(crate) fn heal(&mut self, nudge: &mut Nudge<S>) -> Result<Option<Arc<Snapshot<S>>>, NoFallback> {
+    pub(crate) fn heal(&mut self, nudge: &mut Nudge<S>) -> Result<Option<SharedSnapshot<S>>, NoFallback> {
         let mut better = match &mut self.fallback {
-            Fallback::Initial(initial) if !Arc::ptr_eq(initial, self.kept.snapshot()) => {
+            Fallback::Initial(initial) if !SharedSnapshot::<S>::ptr_eq(initial, self.kept.snapshot()) => {
                 Some(initial.clone())
             }
             Fallback::Previous(previous) => previous.take(),

@@ -142,11 +142,7 @@ pub(crate) fn cloned_here() -> usize {
 /// The three ends of one call.
 pub(crate) fn open<T: Send + 'static>(server: ServerId) -> (Reply<T>, Claim, Caller<T>) {
     let slot = Arc::new(Slot::new(server));
-    (
-        Reply { slot: Some(slot.clone()) },
-        Claim { slot: slot.clone(), settled: false },
-        Caller { slot, done: false },
-    )
+    (Reply { slot: Some(slot.clone()) }, Claim { slot: Some(slot.clone()) }, Caller { slot, done: false })
 }
 
 /// Where the caller waits.
@@ -179,47 +175,42 @@ impl<T> Drop for Caller<T> {
 
 /// The server's own hold on a call it has queued or in hand.
 pub(crate) struct Claim {
-    slot: Arc<dyn AnySlot>,
-    /// Whether the server has nothing to do for the call any more.
-    settled: bool,
+    /// `None` once the server has nothing to do for the call any more.
+    slot: Option<Arc<dyn AnySlot>>,
 }
 
 impl Claim {
     /// Answers with an error, unless an answer went out before.
     pub(crate) fn fail(self, error: CallError) {
-        self.slot.fail(error);
+        if let Some(slot) = &self.slot {
+            slot.fail(error);
+        }
     }
 
     /// The callback of `epoch` has committed. If what it has `held` is the answer to this call, releases that, and lets go.
     #[inline]
     pub(crate) fn release(&mut self, held: &Arc<dyn AnySlot>, epoch: u64) -> bool {
-        let own = !self.settled && Arc::ptr_eq(&self.slot, held);
-        if own {
-            self.settled = true;
-            held.release(epoch, true);
-        }
-        own
+        let own = self.slot.take_if(|slot| Arc::ptr_eq(slot, held));
+        own.iter().for_each(|slot| slot.release(epoch, true));
+        own.is_some()
     }
 
     /// Lets go of the call after its callback has committed. If it is open still, this is the way to it.
     pub(crate) fn defer(mut self) -> Option<Weak<dyn AnySlot>> {
-        if self.settled {
-            return None;
-        }
-        self.settled = true;
-        self.slot.settle().then(|| Arc::downgrade(&self.slot))
+        let slot = self.slot.take()?;
+        slot.settle().then(|| Arc::downgrade(&slot))
     }
 
     /// The server has nothing to do for it any more but to say so. Runs no user code.
     pub(crate) fn let_go(&self) {
-        self.slot.out_of_hand();
+        self.slot.iter().for_each(|slot| slot.out_of_hand());
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.settled {
-            self.slot.settle();
+        if let Some(slot) = &self.slot {
+            slot.settle();
         }
     }
 }

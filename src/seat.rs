@@ -7,9 +7,9 @@
 //! Whoever takes a turn runs a user's callback in the middle of something else, and cannot go on before that returns or waits.
 //! So the worker is on probation first: its callbacks have to show that they are short.
 //!
-//! Nobody ever waits for a turn. A caller that does not get it wakes the task; a task that does not get it is woken when the
-//! turn is over. The task remains the owner: when it is aborted, what sits here is dropped, by whoever has the turn if
-//! somebody has.
+//! Nobody ever waits for a turn (K8). A caller that does not get it wakes the task; a task that does not get it is woken when
+//! the turn is over. The task remains the owner: when it is aborted, what sits here is dropped, by whoever has the turn if
+//! somebody has. The supervisor waits for that as for the task itself (K4), and leaves it behind if it takes too long (K5).
 
 mod probation;
 
@@ -33,7 +33,7 @@ use crate::{
 type Worker<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) struct Seat<T> {
-    /// Locked for as long as the future is polled: the turn. It is only ever tried, never waited for (K8).
+    /// Locked for as long as the future is polled: the turn. It is only ever tried.
     place: Mutex<Place<T>>,
     /// What whoever has the turn is left to do after it.
     left: AtomicUsize,

@@ -5,11 +5,14 @@ mod traits;
 
 use std::{
     collections::{VecDeque, vec_deque},
-    ops::{Bound, Deref, RangeBounds},
+    ops::{Deref, RangeBounds},
 };
 
-use self::keep::{Changed, MIDDLE};
-use super::journal::Journal;
+use self::keep::MIDDLE;
+use super::{
+    journal::Journal,
+    span::{Span, start_of},
+};
 
 /// A [`VecDeque`] whose snapshots cost what changed, and not what is there.
 ///
@@ -38,7 +41,7 @@ pub struct KeptDeque<T> {
     items: VecDeque<T>,
     /// The number of the first element: what is in the middle keeps its number when something comes or goes before it.
     front: u64,
-    journal: Journal<Changed>,
+    journal: Journal<Span<u64>>,
 }
 
 impl<T> KeptDeque<T> {
@@ -64,7 +67,7 @@ impl<T> KeptDeque<T> {
 
     /// The elements of these numbers are about to change.
     fn touch(&mut self, start: u64, end: u64) {
-        self.journal.record(Changed { start, end }, 32 + self.items.len() / 64);
+        self.journal.record(Span { start, end }, 32 + self.items.len() / 64);
     }
 
     fn touch_one(&mut self, index: usize) -> &mut VecDeque<T> {
@@ -287,14 +290,6 @@ impl<T> KeptDeque<T> {
     /// If there are not so many.
     pub fn rotate_right(&mut self, by: usize) {
         self.touch_all().rotate_right(by);
-    }
-}
-
-fn start_of(range: &impl RangeBounds<usize>) -> usize {
-    match range.start_bound() {
-        Bound::Included(start) => *start,
-        Bound::Excluded(start) => start.saturating_add(1),
-        Bound::Unbounded => 0,
     }
 }
 

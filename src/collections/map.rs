@@ -10,13 +10,14 @@ use std::{
     borrow::Borrow,
     hash::{BuildHasher, Hash, RandomState},
     mem,
-    sync::Arc,
 };
 
 pub use self::{
     entry::{Entry, OccupiedEntry, VacantEntry},
     iter::{Drain, IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Values, ValuesMut},
 };
+use triomphe::Arc;
+
 use self::{keep::Place, shards::Shards};
 use super::journal::Journal;
 

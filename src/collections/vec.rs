@@ -9,8 +9,10 @@ use std::{
 };
 
 pub use self::keep::Place;
-use self::keep::{Changed, start_of};
-use super::journal::Journal;
+use super::{
+    journal::Journal,
+    span::{Span, start_of},
+};
 
 /// A [`Vec`] whose snapshots cost what changed, and not what is there.
 ///
@@ -38,7 +40,7 @@ use super::journal::Journal;
 /// ```
 pub struct KeptVec<T> {
     items: Vec<T>,
-    journal: Journal<Changed>,
+    journal: Journal<Span<usize>>,
 }
 
 impl<T> KeptVec<T> {
@@ -61,7 +63,7 @@ impl<T> KeptVec<T> {
     /// The elements are about to change from `start` to before `end`.
     #[inline]
     fn touch(&mut self, start: usize, end: usize) {
-        self.journal.record(Changed { start, end }, 32 + self.items.len() / 64);
+        self.journal.record(Span { start, end }, 32 + self.items.len() / 64);
     }
 
     /// The elements are about to change from `start` on.

@@ -7,7 +7,7 @@ use crate::{
     contain::Quiet,
     gen_server::GenServer,
     listener::{Listener, Overflow},
-    preserve::{Kept, Snapshot},
+    preserve::{Kept, SharedSnapshot},
 };
 
 pub(crate) struct Ear<S: GenServer> {
@@ -52,7 +52,7 @@ impl<S: GenServer> Ear<S> {
     #[inline]
     pub(super) fn change(
         &mut self,
-        outgoing: &mut Option<Arc<Snapshot<S>>>,
+        outgoing: &mut Option<SharedSnapshot<S>>,
         change: Change,
         kept: &Kept<S>,
         nudge: &mut Nudge<S>,
@@ -64,7 +64,7 @@ impl<S: GenServer> Ear<S> {
         }
     }
 
-    pub(super) fn supersede(&mut self, outgoing: &mut Option<Arc<Snapshot<S>>>) {
+    pub(super) fn supersede(&mut self, outgoing: &mut Option<SharedSnapshot<S>>) {
         if let Some(line) = &mut self.line {
             line.supersede(outgoing);
         }
@@ -72,7 +72,7 @@ impl<S: GenServer> Ear<S> {
 
     /// A snapshot to write into that nobody needs any more.
     #[inline]
-    pub(super) fn spare(&mut self) -> Option<Arc<Snapshot<S>>> {
+    pub(super) fn spare(&mut self) -> Option<SharedSnapshot<S>> {
         self.line.as_mut().and_then(|line| line.spare())
     }
 

@@ -1,12 +1,12 @@
 //! What is queued for a listener.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{ops::Deref, time::Duration};
 
 use crate::{
     contain::drop_quietly,
     exit::{Callback, CrashReport, ExitReason},
     gen_server::GenServer,
-    preserve::{Kept, Snapshot},
+    preserve::{Kept, SharedSnapshot, Snapshot},
 };
 
 pub(crate) enum Event<S: GenServer> {
@@ -52,11 +52,11 @@ pub(super) struct Queued<S: GenServer> {
 }
 
 /// A snapshot that was committed, without what is known of it; dropped quietly.
-pub(crate) struct Shared<S: GenServer>(Option<Arc<Snapshot<S>>>);
+pub(crate) struct Shared<S: GenServer>(Option<SharedSnapshot<S>>);
 
 impl<S: GenServer> Shared<S> {
     #[inline]
-    pub(super) const fn new(snapshot: Arc<Snapshot<S>>) -> Self {
+    pub(super) const fn new(snapshot: SharedSnapshot<S>) -> Self {
         Self(Some(snapshot))
     }
 
@@ -65,7 +65,7 @@ impl<S: GenServer> Shared<S> {
     }
 
     #[inline]
-    pub(super) fn into_inner(mut self) -> Arc<Snapshot<S>> {
+    pub(super) fn into_inner(mut self) -> SharedSnapshot<S> {
         self.0.take().expect("it is taken only by its end")
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     contain::{Quiet, catch},
     gen_server::GenServer,
     listener::{Listener, Overflow},
-    preserve::{Kept, Snapshot},
+    preserve::{Kept, SharedSnapshot},
 };
 
 /// How many events are told in one go, before others get their turn.
@@ -102,7 +102,7 @@ impl<S: GenServer> Line<S> {
     #[inline]
     pub(super) fn change(
         &mut self,
-        outgoing: &mut Option<Arc<Snapshot<S>>>,
+        outgoing: &mut Option<SharedSnapshot<S>>,
         change: Change,
         kept: &Kept<S>,
         nudge: &mut Nudge<S>,
@@ -124,7 +124,7 @@ impl<S: GenServer> Line<S> {
 
     /// The state in `outgoing` is not kept any more. Takes it, if the change to that is still to be told.
     #[inline]
-    pub(super) fn supersede(&mut self, outgoing: &mut Option<Arc<Snapshot<S>>>) {
+    pub(super) fn supersede(&mut self, outgoing: &mut Option<SharedSnapshot<S>>) {
         if let Some(change) = self.open {
             if let Some(state) = outgoing.take() {
                 self.open = None;
@@ -203,7 +203,7 @@ impl<S: GenServer> Line<S> {
     }
 
     #[inline]
-    pub(super) fn spare(&mut self) -> Option<Arc<Snapshot<S>>> {
+    pub(super) fn spare(&mut self) -> Option<SharedSnapshot<S>> {
         self.spares.take()
     }
 }

@@ -1,13 +1,16 @@
 //! Spares: snapshots that nobody needs any more, for the worker to write into.
 
-use std::{any::TypeId, mem, sync::Arc};
+use std::{any::TypeId, mem};
 
 use super::event::Shared;
-use crate::{gen_server::GenServer, preserve::Snapshot};
+use crate::{
+    gen_server::GenServer,
+    preserve::{SharedSnapshot, Snapshot},
+};
 
 /// Only those are saved that have nothing to drop: all the memory they take is known, no reply hides in them, and none of them runs
 /// a user's code when it goes (K8).
-pub(super) struct Spares<S: GenServer>(Vec<Arc<Snapshot<S>>>);
+pub(super) struct Spares<S: GenServer>(Vec<SharedSnapshot<S>>);
 
 impl<S: GenServer> Spares<S> {
     /// As many as the events that are told in one go; fewer where they are large.
@@ -28,7 +31,7 @@ impl<S: GenServer> Spares<S> {
         if Self::is_for() && self.0.len() < Self::MOST {
             let snapshot = told.into_inner();
             // One that somebody else holds, too, is theirs.
-            if Arc::strong_count(&snapshot) == 1 {
+            if SharedSnapshot::<S>::strong_count(&snapshot) == 1 {
                 self.0.push(snapshot);
             }
         }
@@ -44,7 +47,7 @@ impl<S: GenServer> Spares<S> {
     }
 
     #[inline]
-    pub(super) fn take(&mut self) -> Option<Arc<Snapshot<S>>> {
+    pub(super) fn take(&mut self) -> Option<SharedSnapshot<S>> {
         self.0.pop()
     }
 

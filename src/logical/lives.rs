@@ -15,7 +15,7 @@ use crate::{
     feed::{Event, Nudge, Shared},
     gen_server::{GenServer, Restart},
     job::Opening,
-    preserve::{Kept, Snapshot},
+    preserve::{Kept, SharedSnapshot},
     record::{Deferred, Fallback, Phase, Record, Then},
     supervisor::Supervisor,
     tasks::Tasks,
@@ -228,7 +228,7 @@ impl<S: GenServer> Logical<S> {
 #[must_use = "it is the user's, and is forgotten outside every lock"]
 struct Stale<S: GenServer> {
     former: Option<Box<(ExitReason, Kept<S>)>>,
-    snapshots: Vec<Arc<Snapshot<S>>>,
+    snapshots: Vec<SharedSnapshot<S>>,
     continues: Vec<S::Continue>,
     /// For those who watch: the state is another.
     nudge: Nudge<S>,

@@ -4,13 +4,13 @@ use std::{future::poll_fn, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Logical, dispatch::Queue};
+use super::Logical;
 use crate::{
     contain::drop_quietly,
     dead_letter::{self, Again, DeadLetterReason},
     error::CallError,
     gen_server::GenServer,
-    mailbox::{Dismissed, Refused},
+    mailbox::{Dismissed, Refused, Ticket},
     notice::Notice,
     record::{Envelope, Left, Record},
     scope::{self, Place},
@@ -20,15 +20,6 @@ use crate::{
 };
 
 impl<S: GenServer> Logical<S> {
-    /// Queues a message, or stands in line for room: then the ticket queues it.
-    #[inline]
-    pub(crate) fn push(&self, envelope: Envelope<S>) -> Result<Option<Queue<'_, S>>, Refused<Envelope<S>>> {
-        match self.options.mailbox.when_full {
-            WhenFull::Wait => self.mailbox.push(envelope).map_err(Refused::Closed),
-            WhenFull::Refuse | WhenFull::DropOldest => self.try_push(envelope).map(|()| None),
-        }
-    }
-
     /// Queues a message, and never waits.
     pub(crate) fn try_push(&self, envelope: Envelope<S>) -> Result<(), Refused<Envelope<S>>> {
         if self.options.mailbox.when_full == WhenFull::DropOldest && scope::is_inside(self.id) {
@@ -49,13 +40,36 @@ impl<S: GenServer> Logical<S> {
         Ok(())
     }
 
-    /// Queues a message, and waits for room; but not for a circle of full mailboxes, of which this one may be the only one:
-    /// nobody in it would ever make room.
+    /// Queues a message, and waits for room.
+    #[inline]
     pub(crate) async fn post(self: &Arc<Self>, envelope: Envelope<S>) -> Result<(), Envelope<S>> {
-        if scope::is_inside(self.id) {
-            return self.push_own(envelope).map_err(|dismissed| dismissed.message);
+        match self.put(envelope) {
+            Ok(()) => Ok(()),
+            Err(refused) => self.insist(refused).await,
         }
-        let Some(mut ticket) = self.push(envelope).map_err(Refused::into_message)? else { return Ok(()) };
+    }
+
+    /// Queues a message, unless it has to wait for room.
+    #[inline]
+    fn put(&self, envelope: Envelope<S>) -> Result<(), Refused<Envelope<S>>> {
+        if !self.mailbox.is_bounded() {
+            return self.mailbox.try_push(envelope);
+        }
+        if scope::is_inside(self.id) {
+            return self.push_own(envelope).map_err(Refused::Closed);
+        }
+        self.try_push(envelope)
+    }
+
+    /// Waits for room for a message that was refused for want of it; but not for a circle of full mailboxes, of which this one may
+    /// be the only one: nobody in it would ever make room.
+    async fn insist(self: &Arc<Self>, refused: Refused<Envelope<S>>) -> Result<(), Envelope<S>> {
+        let mut ticket = match refused {
+            Refused::Full(envelope) if self.options.mailbox.when_full == WhenFull::Wait => {
+                Ticket::draw(&self.mailbox, envelope)
+            }
+            refused => return Err(refused.into_message()),
+        };
         let waiting = match scope::place(self.id) {
             Place::Elsewhere(callback) => {
                 Some(waits::begin(callback, self.clone(), On::Room(ticket.place())))

@@ -28,7 +28,7 @@ fn wait(mailbox: &Mailbox<u8>) -> u8 {
         Poll::Ready(batch.pop_front().expect("it was filled"))
     });
     let message = block_on(message);
-    mailbox.taken();
+    mailbox.make_room();
     message
 }
 
@@ -121,7 +121,7 @@ fn a_message_is_taken_or_given_back() {
             loop {
                 if let Some(message) = batch.pop_front() {
                     handled.push(message);
-                    mailbox.taken();
+                    mailbox.make_room();
                     continue;
                 }
                 match mailbox.fetch(&mut batch, cx.waker()) {

@@ -15,7 +15,7 @@ fn take<M>(mailbox: &Mailbox<M>, batch: &mut VecDeque<M>) -> Option<M> {
     }
     let message = batch.pop_front();
     if message.is_some() {
-        mailbox.taken();
+        mailbox.make_room();
     }
     message
 }

@@ -26,14 +26,15 @@ impl Deferred {
         self.ended
     }
 
-    /// Whether none is noted.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    /// Whether there may be any.
+    #[inline]
+    pub(crate) fn any(&mut self) -> bool {
+        !self.slots.is_empty() && self.any_left()
     }
 
-    /// Whether there may be any. Looks at two at a time and forgets those that are over: since a callback adds one at most,
-    /// at most half of the list is ever out of date.
-    pub(crate) fn any(&mut self) -> bool {
+    /// Looks at two at a time and forgets those that are over: since a callback adds one at most, at most half of the list is
+    /// ever out of date.
+    fn any_left(&mut self) -> bool {
         for _ in 0..2 {
             match self.slots.pop_front() {
                 Some(slot) if slot.strong_count() > 0 => self.slots.push_back(slot),

@@ -15,11 +15,6 @@ impl Faults {
         self.to_crash.push(callback);
     }
 
-    #[inline]
-    pub(crate) fn are_none(&self) -> bool {
-        self.to_crash.is_empty()
-    }
-
     /// Whether this run of a callback is to crash.
     #[inline]
     pub(crate) fn strike(&mut self, callback: Callback) -> bool {
@@ -30,11 +25,6 @@ impl Faults {
 
 #[cfg(not(feature = "chaos"))]
 impl Faults {
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) const fn are_none(&self) -> bool {
-        true
-    }
-
     #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(crate) const fn strike(&self, _: Callback) -> bool {
         false

@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 
-use super::{Envelope, Fallback, Record};
+use super::{Envelope, Record};
 use crate::{
     dead_letter::Again,
     exit::Callback,
     gen_server::GenServer,
-    job::{Job, Turn},
+    job::Job,
     mailbox::{Fetched, Mailbox},
     reply::Claim,
     request::Request,
@@ -25,7 +25,10 @@ impl<S: GenServer> Record<S> {
     /// Takes the next thing to do that needs no waiting, and puts it in hand.
     #[inline]
     pub(crate) fn next_job(&mut self) -> Option<Job<S>> {
-        if self.is_all_mail() { self.mail() } else { self.first_of_all() }
+        if !self.is_all_mail() {
+            return self.first_of_all();
+        }
+        if self.batch.is_empty() { None } else { self.mail() }
     }
 
     /// Whether there is nothing to do but what comes by mail.
@@ -38,33 +41,24 @@ impl<S: GenServer> Record<S> {
             && !self.is_held_up()
     }
 
-    /// Whether a commit has nothing to see to but the state, its listeners, the caller and what comes next.
+    /// Takes the next `job`, as far as that is known without looking at the clock. Tells whether the worker is to sleep, since there
+    /// is nothing to do: then the mailbox knows whom to wake.
     #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.is_all_mail()
-            && self.deferred.is_empty()
-            && !self.feed.is_watched()
-            && self.debug.is_none()
-            && matches!(self.fallback, Fallback::None)
-            && self.faults.are_none()
-    }
-
-    /// What is to be done next, as far as that is known without looking at the clock.
-    #[inline]
-    pub(crate) fn next_turn(
+    pub(crate) fn go_on(
         &mut self,
+        job: &mut Option<Job<S>>,
         mailbox: &Mailbox<Envelope<S>, WorkerSeat>,
         seat: &WorkerSeat,
-    ) -> Turn<S> {
-        let mut next = self.next_job();
-        if next.is_none() && self.is_all_mail() {
+    ) -> bool {
+        *job = self.next_job();
+        if job.is_none() && self.is_all_mail() {
             match mailbox.fetch(&mut self.batch, seat) {
-                Fetched::Messages => next = self.next_job(),
-                Fetched::Nothing => return Turn::Sleep,
+                Fetched::Messages => *job = self.next_job(),
+                Fetched::Nothing => return true,
                 Fetched::Closed(_) => {}
             }
         }
-        Turn::Next(next)
+        false
     }
 
     fn first_of_all(&mut self) -> Option<Job<S>> {
@@ -104,6 +98,15 @@ impl<S: GenServer> Record<S> {
             Rung::Tick(maker) => Job::Tick(maker),
         };
         Some(self.message(Callback::Info, None, job))
+    }
+
+    /// Takes what is due by now, where there is no mail.
+    pub(crate) fn timed_job(&mut self) -> Option<Job<S>> {
+        if let Some(timer) = self.timer() {
+            return Some(timer);
+        }
+        self.idle_until.take_if(|until| *until <= Instant::now())?;
+        Some(self.begin(Callback::Timeout, None, Job::Timeout))
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Snapshots of the working copy: when one is taken, and what becomes of the one before.
 
-use std::{mem, sync::Arc};
+use std::mem;
 
 use super::Worker;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     feed::Nudge,
     gen_server::GenServer,
     job::Unkept,
-    preserve::{Preserve, Snapshot},
+    preserve::{Preserve, SharedSnapshot, Snapshot},
     reply,
     spec::{CommitPolicy, Poison},
 };
@@ -48,20 +48,20 @@ impl<S: GenServer> Worker<S> {
 
     /// A snapshot of the working copy.
     #[inline]
-    pub(super) fn snapshot(&mut self, callback: Callback) -> Result<Option<Arc<Snapshot<S>>>, Unkept> {
+    pub(super) fn snapshot(&mut self, callback: Callback) -> Result<Option<SharedSnapshot<S>>, Unkept> {
         let began = self.snapshot_begins();
         // What needs no drop holds no replies.
         let cloned = || if mem::needs_drop::<Snapshot<S>>() { reply::cloned_here() } else { 0 };
         let before = cloned();
         let (state, mut spare) = (&mut *self.state, self.spare.take());
         // The spare is not given to what may panic: it must not be dropped while that unwinds (K3).
-        let slot = spare.as_mut().and_then(Arc::get_mut);
+        let slot = spare.as_mut().and_then(SharedSnapshot::<S>::get_mut);
         let taken = catch(|| match slot {
             Some(slot) => {
                 state.snapshot_into(slot);
                 None
             }
-            None => Some(Arc::new(state.snapshot())),
+            None => Some(SharedSnapshot::<S>::new(state.snapshot())),
         });
         let snapshot = match taken {
             Ok(None) => spare,
@@ -85,7 +85,7 @@ impl<S: GenServer> Worker<S> {
     /// A snapshot was committed. Lets go of the one that is not kept any more, or saves it for the next one to be written into.
     /// Where it may hold replies it goes at once: as long as it is about, nobody can tell that such a reply was dropped.
     #[inline]
-    pub(super) fn kept(&mut self, retired: Option<Arc<Snapshot<S>>>, calls_are_open: bool) {
+    pub(super) fn kept(&mut self, retired: Option<SharedSnapshot<S>>, calls_are_open: bool) {
         self.cx.version += 1;
         self.uncommitted = 0;
         let held_replies = mem::replace(&mut self.kept_holds_replies, self.fresh_holds_replies);

@@ -26,7 +26,7 @@ type Altered<S> = (Quiet<<S as GenServer>::State>, Option<Quiet<S>>);
 impl<S: GenServer> Worker<S> {
     // ---- requests
 
-    pub(super) fn grant(&mut self, wish: Wish<S>) -> Result<Turn<S>, Unkept> {
+    pub(super) fn grant(&mut self, wish: Wish<S>) -> Result<Turn, Unkept> {
         match wish {
             // Who asked waits no more: it is too late to do it.
             wish if !wish.is_awaited() => drop_quietly(wish),
@@ -39,15 +39,15 @@ impl<S: GenServer> Worker<S> {
             Wish::Replace { change, factory, reply } => return self.replace(change, factory, reply),
         }
         drop(self.done()?);
-        Ok(Turn::Next(None))
+        Ok(Turn::GoOn)
     }
 
     /// The request failed, and nothing has changed.
-    fn refuse(&mut self, report: CrashReport) -> Result<Turn<S>, Unkept> {
+    fn refuse(&mut self, report: CrashReport) -> Result<Turn, Unkept> {
         if let Some(claim) = self.done()?.and_then(|in_hand| in_hand.claim) {
             claim.fail(CallError::Crashed(report));
         }
-        Ok(Turn::Next(None))
+        Ok(Turn::GoOn)
     }
 
     fn done(&mut self) -> Result<Option<InHand>, Fenced> {
@@ -72,7 +72,7 @@ impl<S: GenServer> Worker<S> {
         change: Box<Change<S>>,
         factory: Option<Factory<S>>,
         reply: Reply<()>,
-    ) -> Result<Turn<S>, Unkept> {
+    ) -> Result<Turn, Unkept> {
         let (state, server) = match self.altered(change, factory.as_ref()) {
             Ok(altered) => altered,
             Err(report) => {
@@ -152,21 +152,22 @@ impl<S: GenServer> Worker<S> {
 
     // ---- copies
 
-    /// Keeps a copy of a message in the record, if it is to be run again should its callback crash.
-    pub(super) fn with_copy(&mut self, job: Job<S>) -> Result<Job<S>, CrashReport> {
-        let Some(copies) = self.logical.hooks.copies() else { return Ok(job) };
-        let place = self.place(job.callback());
+    /// Keeps a copy of the message in hand in the record, if it is to be run again should its callback crash.
+    pub(super) fn copy(&mut self) -> Result<(), CrashReport> {
+        let Some(copies) = self.logical.hooks.copies() else { return Ok(()) };
+        let place = self.place(self.callback());
+        let job = self.job.take();
         let copied = self.scope.enter(|| {
             let message = match job {
-                Job::Call(call) => Message::Call(call),
-                Job::Cast(cast) => Message::Cast(cast),
-                Job::Info(info) | Job::Timer(info) => Message::Info(info),
-                Job::Notice(notice) => Message::Info(notice.make()),
-                Job::Tick(maker) => match maker.make() {
+                Some(Job::Call(call)) => Message::Call(call),
+                Some(Job::Cast(cast)) => Message::Cast(cast),
+                Some(Job::Info(info) | Job::Timer(info)) => Message::Info(info),
+                Some(Job::Notice(notice)) => Message::Info(notice.make()),
+                Some(Job::Tick(maker)) => match maker.make() {
                     Some(info) => Message::Info(info),
-                    None => return Err(Job::Tick(maker)),
+                    None => return Err(Some(Job::Tick(maker))),
                 },
-                Job::Again(message) => message,
+                Some(Job::Again(message)) => message,
                 other => return Err(other),
             };
             let copy = copies.copy(&message);
@@ -174,7 +175,10 @@ impl<S: GenServer> Worker<S> {
         });
         let (message, copy) = match copied {
             Ok(Ok(copied)) => copied,
-            Ok(Err(other)) => return Ok(other),
+            Ok(Err(other)) => {
+                self.job = other;
+                return Ok(());
+            }
             Err(payload) => return Err(CrashReport::of_panic(payload.as_any(), place)),
         };
         let mut copy = Some(copy);
@@ -194,6 +198,7 @@ impl<S: GenServer> Worker<S> {
             unheard(&mut self.scope, || drop(message));
             return Err(report);
         }
-        Ok(Job::Again(message))
+        self.job = Some(Job::Again(message));
+        Ok(())
     }
 }

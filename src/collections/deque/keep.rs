@@ -3,35 +3,9 @@
 use std::ops::Range;
 
 use super::KeptDeque;
-use crate::collections::journal::Change;
 
 /// The number of the first element of a fresh queue: there is as much room before it as behind.
 pub(super) const MIDDLE: u64 = 1 << 63;
-
-/// Where a queue changed: the numbers from `start` to before `end`, which need not be those of elements.
-#[derive(Clone, Copy)]
-pub(super) struct Changed {
-    pub(super) start: u64,
-    pub(super) end: u64,
-}
-
-impl Changed {
-    /// What of it is within `numbers`.
-    fn within(self, numbers: &Range<u64>) -> Range<u64> {
-        let end = self.end.clamp(numbers.start, numbers.end);
-        self.start.clamp(numbers.start, end)..end
-    }
-}
-
-impl Change for Changed {
-    fn merge(&mut self, next: &Self) -> bool {
-        let touching = next.start <= self.end && self.start <= next.end;
-        if touching {
-            (self.start, self.end) = (self.start.min(next.start), self.end.max(next.end));
-        }
-        touching
-    }
-}
 
 impl<T: Clone> Clone for KeptDeque<T> {
     fn clone(&self) -> Self {

@@ -1,8 +1,9 @@
 //! Ways through a map: one table after the other.
 
-use std::{fmt, iter::FusedIterator, marker::PhantomData, slice, sync::Arc, vec};
+use std::{fmt, iter::FusedIterator, marker::PhantomData, slice, vec};
 
 use hashbrown::{HashTable, hash_table};
+use triomphe::Arc;
 
 use super::{
     KeptMap,

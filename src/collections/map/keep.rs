@@ -3,8 +3,9 @@
 use std::{
     hash::{BuildHasher, Hash},
     mem,
-    sync::Arc,
 };
+
+use triomphe::Arc;
 
 use super::{KeptMap, shards::Shard};
 use crate::collections::journal::Change;

@@ -3,12 +3,10 @@
 //! A map grows by one table at a time (linear hashing): the table whose turn it is gives about half of its entries to a new
 //! one. So no insertion ever costs more than √n, where a std map moves all it has every now and then.
 
-use std::{
-    ops::{Deref, DerefMut},
-    sync::Arc,
-};
+use std::ops::{Deref, DerefMut};
 
 use hashbrown::HashTable;
+use triomphe::Arc;
 
 /// One of the tables.
 pub(super) type Shard<K, V> = HashTable<(K, V)>;

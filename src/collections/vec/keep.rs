@@ -1,6 +1,7 @@
 //! Copies of a vector, how one that is out of date is brought up to date, and what an index touches.
 
 use std::{
+    collections::vec_deque,
     ops::{
         Bound, Index, IndexMut, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo,
         RangeToInclusive,
@@ -9,32 +10,7 @@ use std::{
 };
 
 use super::KeptVec;
-use crate::collections::journal::Change;
-
-/// Where a vector changed: from `start` to before `end`, which may be beyond the end.
-#[derive(Clone, Copy)]
-pub(super) struct Changed {
-    pub(super) start: usize,
-    pub(super) end: usize,
-}
-
-impl Changed {
-    /// What of it is within `len`.
-    fn within(self, len: usize) -> Range<usize> {
-        let end = self.end.min(len);
-        self.start.min(end)..end
-    }
-}
-
-impl Change for Changed {
-    fn merge(&mut self, next: &Self) -> bool {
-        let touching = next.start <= self.end && self.start <= next.end;
-        if touching {
-            (self.start, self.end) = (self.start.min(next.start), self.end.max(next.end));
-        }
-        touching
-    }
-}
+use crate::collections::span::{Span, start_of};
 
 impl<T: Clone> Clone for KeptVec<T> {
     fn clone(&self) -> Self {
@@ -46,18 +22,18 @@ impl<T: Clone> Clone for KeptVec<T> {
         let changes = source.journal.since(&self.journal);
         self.journal.forget();
         let (mine, theirs) = (&mut self.items, &source.items);
-        let common = mine.len().min(theirs.len());
-        let few = |changes: &std::collections::vec_deque::Iter<'_, Changed>| {
-            changes.clone().map(|changed| changed.within(common).len()).sum::<usize>() < theirs.len()
+        let common = 0..mine.len().min(theirs.len());
+        let few = |changes: &vec_deque::Iter<'_, Span<usize>>| {
+            changes.clone().map(|changed| changed.within(&common).len()).sum::<usize>() < theirs.len()
         };
         match changes.filter(few) {
             Some(changes) => {
-                mine.truncate(common);
+                mine.truncate(common.end);
                 for changed in changes {
-                    let range = changed.within(common);
+                    let range = changed.within(&common);
                     mine[range.clone()].clone_from_slice(&theirs[range]);
                 }
-                mine.extend_from_slice(&theirs[common..]);
+                mine.extend_from_slice(&theirs[common.end..]);
             }
             None => mine.clone_from(theirs),
         }
@@ -111,15 +87,6 @@ ranges!(
     RangeToInclusive<usize>,
     (Bound<usize>, Bound<usize>)
 );
-
-/// The first index of a range.
-pub(super) fn start_of(range: &impl RangeBounds<usize>) -> usize {
-    match range.start_bound() {
-        Bound::Included(start) => *start,
-        Bound::Excluded(start) => start.saturating_add(1),
-        Bound::Unbounded => 0,
-    }
-}
 
 impl<T, P: Place<T>> Index<P> for KeptVec<T> {
     type Output = P::Output;

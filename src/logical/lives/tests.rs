@@ -93,3 +93,19 @@ async fn who_listens_is_found_out_once_also_where_the_name_was_taken_first() {
     ServerRef::new(logical).stop().await.expect("nobody else has stopped it");
     assert_eq!(starts.load(Ordering::Relaxed), 2);
 }
+
+/// A parent that is about to begin a child again, because of one end, does not undo another that has come since.
+#[tokio::test(start_paused = true)]
+async fn who_has_ended_since_its_parent_decided_to_begin_it_stays_over() {
+    let logical = ServerSpec::new(Idle, ()).plant(true).expect("nothing is wrong with it");
+    Logical::begin(&logical, &Handle::current(), 0).expect("it has no name");
+    logical.served().await.expect("it serves");
+    let (server, decided) = (ServerRef::new(logical.clone()), Child::ends(&*logical));
+    server.stop().await.expect("nobody else has stopped it");
+    Logical::begin(&logical, &Handle::current(), decided).expect("it has no name");
+    assert!(!server.is_alive());
+    Logical::begin(&logical, &Handle::current(), Child::ends(&*logical)).expect("it has no name");
+    logical.served().await.expect("it serves again");
+    assert!(server.is_alive());
+    server.stop().await.expect("nobody else has stopped it");
+}
