@@ -124,6 +124,15 @@ impl<T> Quiet<T> {
         Self(Some(value))
     }
 
+    /// Without a value: it is yet to be put in.
+    pub(crate) const fn vacant() -> Self {
+        Self(None)
+    }
+
+    pub(crate) const fn is_vacant(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Drops the value now.
     pub(crate) fn clear(&mut self) {
         drop_quietly(self.0.take());

@@ -31,7 +31,7 @@ use crate::{
     logical::Logical,
     record::{Phase, Record},
     restart::Budget,
-    worker,
+    worker::Worker,
 };
 
 /// The keeper's own budget, for panics of its task. Listeners' panics are caught, so there should be none; that somebody
@@ -150,7 +150,7 @@ impl<S: GenServer> Supervisor<S> {
         match catch(&***factory) {
             Ok(server) => {
                 let (logical, server) = (self.logical.clone(), Quiet::new(server));
-                let worker = |seat| worker::live(logical, seat, epoch, server, initial, opening);
+                let worker = |seat| Worker::new(logical, seat, epoch, server, initial, opening).live();
                 self.worker = Some(Incarnation::spawn(worker));
                 Ok(Ok(first))
             }

@@ -29,7 +29,6 @@ use crate::{
     logical::Logical,
     mailbox::Fetched,
     preserve::{Preserve, SharedSnapshot, StateMut},
-    probe::Probes,
     record::{InHand, Parting},
     scope::Scope,
     seat::Seat,
@@ -66,8 +65,8 @@ pub(crate) struct Worker<S: GenServer> {
     /// For timers and the idle timeout.
     alarm: Alarm,
     debug: Option<Arc<debug::Hooks>>,
-    probes: Option<Arc<Probes>>,
-    stopwatch: Stopwatch,
+    /// For the probes, if there are any.
+    stopwatch: Option<Box<Stopwatch>>,
     /// What an upgrade puts in the place of the supervisor's factory, with its commit.
     factory: Option<Factory<S>>,
     /// What it leaves in the mailbox when it goes to sleep.
@@ -84,57 +83,69 @@ pub(crate) type WorkerSeat = Arc<Seat<Box<End>>>;
 /// So many callbacks count as one turn of a Tokio resource.
 const TURNS: u8 = 8;
 
-/// Lives one incarnation. `initial` is the state as it was given, for the first one.
-pub(crate) async fn live<S: GenServer>(
-    logical: Arc<Logical<S>>,
-    seat: WorkerSeat,
-    epoch: u64,
-    server: Quiet<S>,
-    initial: Option<Quiet<S::State>>,
-    opening: Opening,
-) -> Box<End> {
-    let (kept, probes) = logical.cell.look(|record| (record.kept.clone(), record.probes.clone()));
-    let state = match initial {
-        Some(state) => state,
-        None => match catch(|| S::State::restore(&kept)) {
-            Ok(state) => Quiet::new(state),
-            Err(payload) => {
-                let place =
-                    Place { callback: Callback::Restarted, incarnation: epoch, version: kept.version() };
-                let report = CrashReport::of_panic(payload.as_any(), place);
-                return Box::new(End::Died { reason: ExitReason::Crashed(report.clone()), report });
-            }
-        },
-    };
-    let mut worker = Worker {
-        epoch,
-        server,
-        state,
-        job: None,
-        changed: false,
-        uncommitted: 0,
-        cx: Context::new(logical.clone(), epoch, kept.version()),
-        scope: Scope::new(logical.clone(), epoch),
-        spare: Quiet::new(None),
-        kept_holds_replies: true,
-        fresh_holds_replies: true,
-        alarm: Alarm::default(),
-        debug: None,
-        probes,
-        stopwatch: Stopwatch::default(),
-        factory: None,
-        seat,
-        asleep: false,
-        turns: 0,
-        logical,
-    };
-    drop_quietly(kept);
-    Box::new(worker.run(opening).await)
-}
-
 impl<S: GenServer> Worker<S> {
-    async fn run(&mut self, opening: Opening) -> End {
-        self.job = Some(opening.into());
+    /// `initial` is the state as it was given, for the first incarnation.
+    pub(crate) fn new(
+        logical: Arc<Logical<S>>,
+        seat: WorkerSeat,
+        epoch: u64,
+        server: Quiet<S>,
+        initial: Option<Quiet<S::State>>,
+        opening: Opening,
+    ) -> Self {
+        let (version, probes) = logical.cell.look(|record| (record.kept.version(), record.probes.clone()));
+        Self {
+            epoch,
+            server,
+            state: initial.unwrap_or_else(Quiet::vacant),
+            job: Some(opening.into()),
+            changed: false,
+            uncommitted: 0,
+            cx: Context::new(logical.clone(), epoch, version),
+            scope: Scope::new(logical.clone(), epoch),
+            spare: Quiet::new(None),
+            kept_holds_replies: true,
+            fresh_holds_replies: true,
+            alarm: Alarm::default(),
+            debug: None,
+            stopwatch: probes.map(Stopwatch::new),
+            factory: None,
+            seat,
+            asleep: false,
+            turns: 0,
+            logical,
+        }
+    }
+
+    /// Lives one incarnation.
+    #[expect(clippy::manual_async_fn, reason = "that would have room for two workers")]
+    pub(crate) fn live(mut self) -> impl Future<Output = Box<End>> + Send {
+        async move {
+            Box::new(match self.restore() {
+                Ok(()) => self.run().await,
+                Err(report) => End::Died { reason: ExitReason::Crashed(report.clone()), report },
+            })
+        }
+    }
+
+    /// Makes the working copy, unless it was given.
+    fn restore(&mut self) -> Result<(), CrashReport> {
+        if !self.state.is_vacant() {
+            return Ok(());
+        }
+        let kept = self.logical.cell.look(|record| record.kept.clone());
+        let restored = catch(|| S::State::restore(&kept));
+        drop_quietly(kept);
+        match restored {
+            Ok(state) => self.state = Quiet::new(state),
+            Err(payload) => {
+                return Err(CrashReport::of_panic(payload.as_any(), self.place(Callback::Restarted)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self) -> End {
         if self.open().is_err() {
             return End::Fenced;
         }
@@ -142,7 +153,7 @@ impl<S: GenServer> Worker<S> {
             let callback = self.callback();
             let turn = match callback {
                 Callback::System | Callback::Terminate | Callback::Idle => match self.job.take() {
-                    Some(Job::Stop(reason)) => return self.stop(reason, true).await,
+                    Some(Job::Stop(reason)) => return Box::pin(self.stop(reason, true)).await,
                     Some(Job::System(wish)) => self.grant(wish),
                     Some(Job::Void(unwanted)) => {
                         drop_quietly(unwanted);
@@ -157,7 +168,9 @@ impl<S: GenServer> Worker<S> {
             };
             match turn {
                 Ok(Turn::GoOn) => {}
-                Ok(Turn::Stop(reason)) => return self.stop(reason.at(self.place(callback)), false).await,
+                Ok(Turn::Stop(reason)) => {
+                    return Box::pin(self.stop(reason.at(self.place(callback)), false)).await;
+                }
                 Err(Unkept::Crashed(report)) => return self.crash(report).await,
                 Err(Unkept::Ignored) => return End::NotStarted(StartError::Ignored),
                 Err(Unkept::Fenced) => return End::Fenced,
@@ -306,7 +319,8 @@ impl<S: GenServer> Worker<S> {
         self.turns = self.turns.saturating_sub(1);
         let (mut nudge, mut claim, mut copy) = (Nudge::none(), None, None);
         let (mut serves, mut calls_are_open, mut waiting) = (false, false, None);
-        let Self { logical, epoch, scope, cx, debug, factory, seat, turns, probes, job, asleep, .. } = self;
+        let Self { logical, epoch, scope, cx, debug, factory, seat, turns, stopwatch, job, asleep, .. } =
+            self;
         let replies = scope.held();
         let committed = logical.cell.commit(*epoch, |record| {
             if record.faults.strike(callback) {
@@ -326,7 +340,7 @@ impl<S: GenServer> Worker<S> {
             if let Some(extras) = &mut record.extras {
                 copy = extras.take_copy();
             }
-            if probes.is_some() {
+            if stopwatch.is_some() {
                 // The next one included.
                 waiting = Some(record.batch.len() + logical.mailbox.len());
             }

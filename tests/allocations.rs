@@ -20,7 +20,7 @@ const MANY: u64 = 1_000;
 /// Casts sent at a time, so that they stay within one segment of the queue.
 const BURST: u64 = 100;
 /// What an idle server may take.
-const IDLE_BYTES: i64 = 3_400;
+const IDLE_BYTES: i64 = 3_100;
 /// How often a server that is started, called once and stopped may allocate.
 const LIFE_ALLOCATIONS: u64 = 20;
 

@@ -75,9 +75,7 @@ impl<S: GenServer> Worker<S> {
                 return Err(Unkept::Crashed(report));
             }
         };
-        if let Some(began) = began {
-            self.stopwatch.of_snapshot(began);
-        }
+        self.snapshot_ends(began);
         self.fresh_holds_replies = cloned() != before;
         Ok(snapshot)
     }
