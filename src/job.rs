@@ -14,6 +14,7 @@ use crate::{
     gen_server::{GenServer, Next, Restart},
     notice::Notice,
     request::Wish,
+    seat::Seat,
     timers::Maker,
 };
 
@@ -31,6 +32,12 @@ pub(crate) enum End {
     /// Somebody ended it from outside, and its task could not be stopped (K5).
     Abandoned,
 }
+
+/// Makes the server value of each incarnation.
+pub(crate) type Factory<S> = Quiet<Box<dyn Fn() -> S + Send>>;
+
+/// The seat of a worker. The end is in a box, since the task has room for it for as long as it lives.
+pub(crate) type WorkerSeat = Arc<Seat<Box<End>>>;
 
 /// How an incarnation begins.
 pub(crate) enum Opening {

@@ -143,6 +143,7 @@ mod name;
 mod notice;
 #[cfg(feature = "observer")]
 pub mod observer;
+mod options;
 mod peer;
 mod pending;
 mod plan;
@@ -186,6 +187,7 @@ pub use crate::{
     listener::{Crashed, Event, Listener, Overflow, Restarted, Started, StateChanged, Terminated},
     monitor::{Down, Incarnations, Monitor, MonitorRef},
     name::ServerId,
+    options::{CommitPolicy, Dispatch, Mailbox, Poison, Shutdown, WhenFull},
     pending::{Exit, PendingCall, PendingStop},
     plan::{AutoShutdown, RestartPolicy, Strategy},
     preserve::{Kept, Preserve, Snapshot, StateMut},
@@ -196,7 +198,7 @@ pub use crate::{
     requests::{MultiCall, Requests, multi_call},
     restart::Backoff,
     server_ref::{ServerGuard, ServerRef, Status, WeakServerRef},
-    spec::{CommitPolicy, Dispatch, Mailbox, Poison, ServerSpec, Shutdown, WhenFull},
+    spec::ServerSpec,
     sys::{Statistics, StatusReport, Sys},
     task::TaskRef,
     timers::TimerRef,

@@ -37,6 +37,7 @@ mod end;
 mod lives;
 mod mail;
 mod orders;
+mod peer;
 
 pub(crate) use self::{audience::CAPACITY, dispatch::Queue, lives::Verdict};
 
@@ -52,16 +53,16 @@ use crate::{
     error::CallError,
     exit::ExitReason,
     gen_server::GenServer,
+    job::WorkerSeat,
     mailbox::Mailbox,
     name::{Label, ServerId},
+    options::{Choice, Hooks},
     record::{Envelope, Parting, Record, fail_all},
     registry::Registry,
     reply::{AnySlot, Caller, Claim},
-    spec::{Choice, Hooks},
     sync::Mutex,
     tree::{Lineage, News},
     waits::Waits,
-    worker::WorkerSeat,
 };
 
 /// K11: all of it outlives workers and keepers.

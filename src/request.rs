@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::{
     exit::Crash,
     gen_server::GenServer,
+    job::Factory,
     preserve::Kept,
     reply::{Claim, Reply},
-    supervisor::Factory,
 };
 
 pub(crate) struct Request<S: GenServer> {

@@ -1,7 +1,6 @@
 //! How a server is described and started.
 
 mod listening;
-mod options;
 
 use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
@@ -14,9 +13,11 @@ use crate::{
     exit::{Callback, CrashReport, Place},
     feed::Ear,
     gen_server::GenServer,
+    job::Factory,
     logical::Logical,
     monitor::{Down, Monitor},
     name::ServerId,
+    options::{Choice, CommitPolicy, Dispatch, Hooks, Mailbox, Options, Poison, Shutdown},
     peer::{self, Peer},
     plan::RestartPolicy,
     preserve::{Kept, Snapshot},
@@ -24,13 +25,8 @@ use crate::{
     registry::Registry,
     restart::Backoff,
     server_ref::ServerRef,
-    supervisor::Factory,
     tree::Care,
 };
-
-use self::options::Options;
-pub(crate) use self::options::{Choice, Hooks};
-pub use self::options::{CommitPolicy, Dispatch, Mailbox, Poison, Shutdown, WhenFull};
 
 /// The description of a server, to be [started](Self::start).
 ///

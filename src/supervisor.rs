@@ -27,7 +27,7 @@ use crate::{
     error::{CallError, StartError},
     exit::{Callback, CrashKind, CrashReport, ExitReason, Place},
     gen_server::GenServer,
-    job::{End, Opening},
+    job::{End, Factory, Opening},
     logical::Logical,
     record::{Phase, Record},
     restart::Budget,
@@ -37,8 +37,6 @@ use crate::{
 /// The keeper's own budget, for panics of its task. Listeners' panics are caught, so there should be none; that somebody
 /// aborts it, over and over, is harmless.
 const KEEPER_BUDGET: (u32, Duration) = (1000, Duration::from_secs(10));
-
-pub(crate) type Factory<S> = Quiet<Box<dyn Fn() -> S + Send>>;
 
 /// Its task waits for as long as the server lives, so what it holds meanwhile is kept small.
 pub(crate) struct Supervisor<S: GenServer> {

@@ -9,15 +9,15 @@ use crate::{
     error::{CallError, SysError},
     exit::Crash,
     gen_server::GenServer,
+    job::Factory,
     logical::Logical,
+    options::CommitPolicy,
     preserve::Kept,
     record::Record,
     reply::{self, Reply},
     request::{Request, Wish},
     scope,
     server_ref::Status,
-    spec::CommitPolicy,
-    supervisor::Factory,
 };
 
 /// How long a request waits for the worker, as in OTP.

@@ -25,14 +25,12 @@ use crate::{
     exit::{Callback, CrashReport, ExitReason, Place},
     feed::Nudge,
     gen_server::{GenServer, Next},
-    job::{After, End, Job, Opening, Turn, Unkept},
+    job::{After, End, Factory, Job, Opening, Turn, Unkept, WorkerSeat},
     logical::Logical,
     mailbox::Fetched,
     preserve::{Preserve, SharedSnapshot, StateMut},
     record::{InHand, Parting},
     scope::Scope,
-    seat::Seat,
-    supervisor::Factory,
 };
 
 mod ends;
@@ -76,9 +74,6 @@ pub(crate) struct Worker<S: GenServer> {
     /// How many callbacks it may run before others get their turn.
     turns: u8,
 }
-
-/// The seat of a worker. The end is in a box, since the task has room for it for as long as it lives.
-pub(crate) type WorkerSeat = Arc<Seat<Box<End>>>;
 
 /// So many callbacks count as one turn of a Tokio resource.
 const TURNS: u8 = 8;

@@ -7,10 +7,10 @@ use tokio::task::coop;
 use super::Logical;
 use crate::{
     gen_server::GenServer,
+    job::WorkerSeat,
     mailbox::{Refused, Ticket},
+    options::{Dispatch, WhenFull},
     record::Envelope,
-    spec::{Dispatch, WhenFull},
-    worker::WorkerSeat,
 };
 
 /// A place in the line for room in a mailbox.

@@ -12,9 +12,9 @@ use crate::{
     gen_server::GenServer,
     mailbox::{Dismissed, Refused, Ticket},
     notice::Notice,
+    options::WhenFull,
     record::{Envelope, Left, Record},
     scope::{self, Place},
-    spec::WhenFull,
     timers::{Timer, TimerRef},
     waits::{self, On},
 };

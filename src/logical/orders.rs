@@ -11,10 +11,10 @@ use crate::{
     error::CallError,
     exit::{CrashKind, CrashReport, ExitReason},
     gen_server::GenServer,
+    job::WorkerSeat,
     mailbox::Closed,
+    options::Shutdown,
     record::{Left, Phase, Record, Then},
-    spec::Shutdown,
-    worker::WorkerSeat,
 };
 
 impl<S: GenServer> Logical<S> {

@@ -7,12 +7,11 @@ use crate::{
     dead_letter::Again,
     exit::Callback,
     gen_server::GenServer,
-    job::Job,
+    job::{Job, WorkerSeat},
     mailbox::{Fetched, Mailbox},
     reply::Claim,
     request::Request,
     timers::Rung,
-    worker::WorkerSeat,
 };
 
 impl<S: GenServer> Record<S> {

@@ -10,7 +10,10 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use crate::{job::End, seat::Seat, worker::WorkerSeat};
+use crate::{
+    job::{End, WorkerSeat},
+    seat::Seat,
+};
 
 pub(super) struct Incarnation {
     task: JoinHandle<Box<End>>,

@@ -12,9 +12,9 @@ use crate::{
     feed::{Event, Nudge, Shared},
     gen_server::{GenServer, Restart},
     job::Opening,
+    options::Poison,
     record::Phase,
     restart::{Budget, Verdict},
-    spec::Poison,
 };
 
 /// Until when; `None`: for ever.

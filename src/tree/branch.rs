@@ -20,9 +20,9 @@ use crate::{
     deadlines::later,
     exit::ExitReason,
     name::ServerId,
+    options::Shutdown,
     plan::RestartPolicy,
     record::{Phase, Then},
-    spec::Shutdown,
 };
 
 /// A supervisor. Like every child it has one life after the other; its children and their news are of one life.

@@ -10,8 +10,9 @@ use super::{
 use crate::{
     error::StartError,
     gen_server::GenServer,
+    options::Shutdown,
     plan::{AutoShutdown, RestartPolicy},
-    spec::{ServerSpec, Shutdown},
+    spec::ServerSpec,
 };
 
 /// The description of a child: of a [`Supervisor`](crate::Supervisor), made of a [`ServerSpec`], of another supervisor, or by

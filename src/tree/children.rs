@@ -15,10 +15,10 @@ use crate::{
     error::StartError,
     exit::ExitReason,
     name::ServerId,
+    options::Shutdown,
     plan::{AutoShutdown, Member, RestartPolicy},
     record::Then,
     server_ref::Status,
-    spec::Shutdown,
 };
 
 /// What a parent has to know of a child to look after it.

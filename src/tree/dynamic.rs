@@ -23,11 +23,12 @@ use crate::{
     gen_server::GenServer,
     logical::Logical,
     name::ServerId,
+    options::Shutdown,
     plan::{AutoShutdown, RestartPolicy},
     record::Then,
     restart::Backoff,
     server_ref::{ServerRef, Status},
-    spec::{ServerSpec, Shutdown},
+    spec::ServerSpec,
 };
 
 /// The description of a supervisor whose children are started one by one as they are needed, each independent of the others: a

@@ -23,9 +23,10 @@ use crate::{
     error::{ChildError, StartError, StopError},
     exit::ExitReason,
     gen_server::GenServer,
+    options::Shutdown,
     plan::RestartPolicy,
     server_ref::ServerRef,
-    spec::{ServerSpec, Shutdown},
+    spec::ServerSpec,
 };
 
 /// The description of a number of servers that are all alike, among which the work is divided by key: the same key always meets

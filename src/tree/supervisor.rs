@@ -25,11 +25,11 @@ use crate::{
     gen_server::GenServer,
     logical::Logical,
     name::ServerId,
+    options::Shutdown,
     plan::{AutoShutdown, RestartPolicy, Strategy},
     record::Phase,
     restart::Backoff,
     server_ref::{ServerRef, Status},
-    spec::Shutdown,
 };
 
 /// The description of a supervisor with its children, to be [started](Self::start). The counterpart of OTP's `supervisor`.

@@ -23,9 +23,9 @@ use crate::{
     error::StartError,
     exit::{Callback, CrashReport, ExitReason, Place},
     name::ServerId,
+    options::Shutdown,
     record::{Phase, Then},
     server_ref::Status,
-    spec::Shutdown,
     sys::Statistics,
 };
 

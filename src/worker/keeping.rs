@@ -9,9 +9,9 @@ use crate::{
     feed::Nudge,
     gen_server::GenServer,
     job::Unkept,
+    options::{CommitPolicy, Poison},
     preserve::{Preserve, SharedSnapshot, Snapshot},
     reply,
-    spec::{CommitPolicy, Poison},
 };
 
 impl<S: GenServer> Worker<S> {

@@ -12,12 +12,11 @@ use crate::{
     error::CallError,
     exit::{Callback, CrashKind, CrashReport},
     gen_server::{GenServer, Next},
-    job::{Job, Turn, Unkept},
+    job::{Factory, Job, Turn, Unkept},
     preserve::{Kept, Preserve},
     record::InHand,
     reply::Reply,
     request::{Change, Wish},
-    supervisor::Factory,
 };
 
 /// The state to go on with, and the server value if that is to be another one, too.

@@ -9,9 +9,10 @@ use super::*;
 use crate::{
     any_listener::{AnyEvent, AnyEventKind},
     gen_server::Never,
+    options::Shutdown,
     registry::Registry,
     server_ref::ServerRef,
-    spec::{ServerSpec, Shutdown},
+    spec::ServerSpec,
     tree::Child,
 };
 

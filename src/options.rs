@@ -223,12 +223,12 @@ impl fmt::Debug for Choice {
 /// What a user has said by a closure, if anything.
 pub(crate) struct Hooks<S: GenServer>(Option<Box<Closures<S>>>);
 
-pub(super) struct Closures<S: GenServer> {
-    pub(super) trap_exits: Option<Arc<TrapExits<S>>>,
-    pub(super) dead_letters: Option<Arc<Undertaker<S>>>,
-    pub(super) copies: Option<Copies<S>>,
-    pub(super) format_state: Option<Box<FormatState<S>>>,
-    pub(super) changed: Option<Box<Changed<S>>>,
+pub(crate) struct Closures<S: GenServer> {
+    pub(crate) trap_exits: Option<Arc<TrapExits<S>>>,
+    pub(crate) dead_letters: Option<Arc<Undertaker<S>>>,
+    pub(crate) copies: Option<Copies<S>>,
+    pub(crate) format_state: Option<Box<FormatState<S>>>,
+    pub(crate) changed: Option<Box<Changed<S>>>,
 }
 
 type TrapExits<S> = dyn Fn(Down) -> <S as GenServer>::Info + Send + Sync;
@@ -252,7 +252,7 @@ impl<S: GenServer> Drop for Closures<S> {
 
 impl<S: GenServer> Hooks<S> {
     /// To add one.
-    pub(super) fn closures(&mut self) -> &mut Closures<S> {
+    pub(crate) fn closures(&mut self) -> &mut Closures<S> {
         self.0.get_or_insert_with(|| {
             Box::new(Closures {
                 trap_exits: None,
