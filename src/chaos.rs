@@ -13,6 +13,7 @@ use crate::{
     reply,
     request::{Request, Wish},
     server_ref::ServerRef,
+    sync,
     tree::{DynamicSupervisorRef, SupervisorRef},
 };
 
@@ -164,7 +165,7 @@ impl<S: GenServer> Logical<S> {
                 Some(supervisor) => return supervisor.abort(),
                 None if over => return,
                 // Whoever has just spawned it is about to note it.
-                None => std::thread::yield_now(),
+                None => sync::yield_now(),
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     gen_server::GenServer,
     record::Envelope,
     reply::Claim,
+    sync::thread_local,
 };
 
 /// A message that was queued and will not be handled: see [`ServerSpec::dead_letters`](crate::ServerSpec::dead_letters).
@@ -70,7 +71,7 @@ thread_local! {
 /// Whether this code runs in a hook for dead letters: what such a hook sends must not make another dead letter, which would be
 /// told it in turn, without an end.
 pub(crate) fn is_told() -> bool {
-    TOLD.get()
+    TOLD.with(Cell::get)
 }
 
 pub(crate) type Undertaker<S> = dyn Fn(DeadLetter<S>) + Send + Sync;
@@ -149,9 +150,9 @@ impl<S: GenServer> Message<S> {
 
     pub(crate) fn bury(self, hook: Option<&Arc<Undertaker<S>>>, why: impl FnOnce() -> DeadLetterReason) {
         let Some(hook) = hook else { return drop_quietly(self) };
-        let outer = TOLD.replace(true);
+        let outer = TOLD.with(|told| told.replace(true));
         let told = catch(|| hook(DeadLetter { message: self, why: why() }));
-        TOLD.set(outer);
+        TOLD.with(|told| told.set(outer));
         if told.is_err() {
             log!(error, "a hook for dead letters panicked");
         }

@@ -36,6 +36,8 @@ mod dispatch;
 mod end;
 mod lives;
 mod mail;
+#[cfg(all(test, shuttle))]
+mod models;
 mod orders;
 mod peer;
 

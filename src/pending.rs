@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::coop;
-
 use crate::{
     error::{CallError, StopError},
     exit::ExitReason,
@@ -22,6 +20,7 @@ use crate::{
     record::Envelope,
     reply::{self, Caller, Claim, Reply},
     scope::{self, Place},
+    sync::coop,
     waits::{self, On, Waiting},
 };
 

@@ -2,8 +2,6 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
-use parking_lot::Mutex;
-
 use crate::{
     error::{CastError, TrySendError},
     gen_server::GenServer,
@@ -11,6 +9,7 @@ use crate::{
     mailbox::Refused,
     notice::{Notice, Source},
     record::Envelope,
+    sync::Mutex,
 };
 
 /// Where to send an `M`, whatever type of server gets it: see [`ServerRef::recipient`](crate::ServerRef::recipient). Cheap to

@@ -16,8 +16,6 @@ use std::{
     sync::{Arc, LazyLock, Weak},
 };
 
-use parking_lot::RwLock;
-
 pub(crate) use self::places::Places;
 use self::{key::Key, roll::Roll};
 pub use self::{
@@ -32,6 +30,7 @@ use crate::{
     logical::Logical,
     name::ServerId,
     server_ref::ServerRef,
+    sync::RwLock,
 };
 
 /// A set of names, each of one logical server, and of groups of servers. Cheap to clone; a clone is the same registry.

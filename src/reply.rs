@@ -14,7 +14,7 @@ mod slot;
 
 pub(crate) use self::slot::AnySlot;
 use self::slot::{Held, Slot};
-use crate::{error::CallError, name::ServerId, scope};
+use crate::{error::CallError, name::ServerId, scope, sync::thread_local};
 
 /// The address a request is answered at.
 ///

@@ -10,6 +10,7 @@ use crate::{
     name::ServerId,
     peer::Peer,
     reply::{AnySlot, Claim},
+    sync::thread_local,
 };
 
 thread_local! {
@@ -48,7 +49,7 @@ impl Scope {
             return catch(f);
         };
         let result = catch(f);
-        self.active = ACTIVE.replace(outer);
+        self.active = ACTIVE.with(|active| active.replace(outer));
         result
     }
 

@@ -224,11 +224,11 @@ impl<S: GenServer> Supervisor<S> {
     /// The worker task itself was cancelled or panicked. Callbacks cannot make it panic, so this is a fault of a runtime or
     /// of this crate; it is treated as a crash all the same.
     fn unforeseen(&self, error: JoinError) -> End {
-        let Ok(payload) = error.try_into_panic() else {
+        if !error.is_panic() {
             // Nobody here cancels a worker before it is fenced: the runtime is shutting down.
             return if self.logical.cell.is_open() { End::Stopped(ExitReason::Killed) } else { End::Fenced };
-        };
-        let payload = Payload::new(payload);
+        }
+        let payload = Payload::new(error.into_panic());
         let report = CrashReport::of_panic(payload.as_any(), self.place(Callback::Idle));
         End::Died { reason: ExitReason::Crashed(report.clone()), report }
     }

@@ -13,9 +13,11 @@
 //! that are never used twice, and if each of them is still there, all of them stood together in between. That verdict is
 //! passed under one lock for all, so that of the calls in a circle exactly one fails.
 
-use std::{collections::HashSet, mem, sync::Arc};
-
-use parking_lot::Mutex;
+use std::{
+    collections::HashSet,
+    mem,
+    sync::{Arc, LazyLock},
+};
 
 use crate::{
     contain::{drop_each, drop_quietly},
@@ -24,6 +26,7 @@ use crate::{
     peer::Peer,
     reply::AnySlot,
     scope::Callback,
+    sync::Mutex,
 };
 
 /// A call, or a message that waits for room, that is made inside a callback.
@@ -100,7 +103,7 @@ impl Drop for Waiting {
 
 /// Notes that `callback` waits for `target`, unless that would close a circle.
 pub(crate) fn begin(callback: Callback, target: Arc<dyn Peer>, on: On) -> Result<Waiting, Circle> {
-    static VERDICT: Mutex<()> = Mutex::new(());
+    static VERDICT: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
     let Callback { server, epoch } = callback;
     let number = serial();
     server.note_wait(Wait { number, epoch, target: target.clone(), on });

@@ -11,7 +11,7 @@ use std::{
     task::{Context as Task, Poll, ready},
 };
 
-use tokio::{task::coop, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     alarm::Alarm,
@@ -31,6 +31,7 @@ use crate::{
     preserve::{Preserve, SharedSnapshot, StateMut},
     record::{InHand, Parting},
     scope::Scope,
+    sync::coop,
 };
 
 mod ends;

@@ -2,8 +2,6 @@
 
 use std::{cell::Cell, thread};
 
-use tokio::task::coop;
-
 use super::Logical;
 use crate::{
     gen_server::GenServer,
@@ -11,6 +9,7 @@ use crate::{
     mailbox::{Refused, Ticket},
     options::{Dispatch, WhenFull},
     record::Envelope,
+    sync::{coop, thread_local},
 };
 
 /// A place in the line for room in a mailbox.
@@ -52,14 +51,14 @@ impl<S: GenServer> Logical<S> {
         if !coop::has_budget_remaining() {
             return Some(worker);
         }
-        let depth = DEPTH.get();
+        let depth = DEPTH.with(Cell::get);
         // K3: nothing of a user's runs while a panic unwinds.
         if depth == MAX_DEPTH || thread::panicking() {
             return Some(worker);
         }
-        DEPTH.set(depth + 1);
+        DEPTH.with(|here| here.set(depth + 1));
         let vacated = worker.steal();
-        DEPTH.set(depth);
+        DEPTH.with(|here| here.set(depth));
         if vacated {
             // Its supervisor waits for it to be gone.
             self.wake_supervisor();

@@ -244,5 +244,5 @@ impl<S: GenServer> Stale<S> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

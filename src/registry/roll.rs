@@ -6,8 +6,6 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use parking_lot::RwLock;
-
 use super::{
     key::{Key, Like},
     places::{Book, enter},
@@ -22,6 +20,7 @@ use crate::{
     logical::Logical,
     name::{ServerId, serial},
     server_ref::ServerRef,
+    sync::RwLock,
 };
 
 /// Under both kinds of registry. Values drop quietly, which is the care of their type.

@@ -11,10 +11,9 @@ use std::{
 };
 
 use futures_util::Stream;
-use parking_lot::Mutex;
 
 use super::{key::Key, places::Book};
-use crate::name::ServerId;
+use crate::{name::ServerId, sync::Mutex};
 
 /// What happened to a name or to a group: see [`NameEvents`].
 ///

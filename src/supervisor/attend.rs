@@ -8,7 +8,10 @@ use std::{
     task::{Context as Task, Poll, ready},
 };
 
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
 
 use super::Supervisor;
 use crate::{
@@ -87,7 +90,8 @@ impl<S: GenServer> Supervisor<S> {
             let Some(keeper) = &mut self.keepers[ear] else { continue };
             let Poll::Ready(joined) = Pin::new(keeper).poll(task) else { continue };
             self.keepers[ear] = None;
-            let panic = joined.err().and_then(|error| error.try_into_panic().ok()).map(Payload::new);
+            let panic =
+                joined.err().filter(JoinError::is_panic).map(|error| Payload::new(error.into_panic()));
             if panic.is_some() && self.charge_panic() == Verdict::Exceeded {
                 log!(error, undying.server = %self.logical.label(), "the keeper panics over and over");
                 self.logical.kill();

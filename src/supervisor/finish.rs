@@ -138,7 +138,8 @@ impl<S: GenServer> Supervisor<S> {
         while let Some(last) = tasks.last_mut() {
             let joined = ready!(Pin::new(last).poll(task));
             tasks.pop();
-            drop(joined.map_err(JoinError::try_into_panic).map_err(|panic| panic.map(Payload::new)));
+            let panicked = joined.err().filter(JoinError::is_panic);
+            drop(panicked.map(|error| Payload::new(error.into_panic())));
         }
         Poll::Ready(())
     }

@@ -4,7 +4,6 @@ mod child;
 
 use std::{mem, sync::Arc, task::Waker};
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -23,6 +22,7 @@ use crate::{
     options::Shutdown,
     plan::RestartPolicy,
     record::{Phase, Then},
+    sync::Mutex,
 };
 
 /// A supervisor. Like every child it has one life after the other; its children and their news are of one life.
@@ -291,7 +291,7 @@ impl Branch {
                 (Some(task), _) => return task.abort(),
                 (None, false) => return,
                 // Whoever has just spawned it is about to note it.
-                (None, true) => std::thread::yield_now(),
+                (None, true) => crate::sync::yield_now(),
             }
         }
     }

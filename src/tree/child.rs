@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::{
@@ -21,6 +20,7 @@ use crate::{
     name::ServerId,
     record::{Phase, Then},
     server_ref::Status,
+    sync::Mutex,
 };
 
 /// What a parent waits for.

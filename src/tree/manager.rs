@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, task::coop, time::Instant};
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     branch::Branch,
@@ -32,6 +32,7 @@ use crate::{
     plan::{self, Reaction},
     record::{Phase, Then},
     restart::{Budget, Verdict},
+    sync::coop,
 };
 
 pub(crate) struct Manager {

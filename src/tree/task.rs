@@ -2,7 +2,6 @@
 
 use std::{any::Any, mem, pin::Pin, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
     task::AbortHandle,
@@ -26,6 +25,7 @@ use crate::{
     options::Shutdown,
     record::{Phase, Then},
     server_ref::Status,
+    sync::Mutex,
     sys::Statistics,
 };
 

@@ -5,9 +5,11 @@
 //! time, in the whole process: so nobody else locks two supervisors at once, and no two transfers can each move a supervisor
 //! below the other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use parking_lot::Mutex;
 use tokio::time;
 
 use super::{
@@ -18,7 +20,10 @@ use super::{
     roster::{Event, Roster},
     supervisor::SupervisorRef,
 };
-use crate::error::{ChildError, TransferError};
+use crate::{
+    error::{ChildError, TransferError},
+    sync::Mutex,
+};
 
 /// How long a child is waited for that its supervisor is starting, stopping or restarting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,7 +72,7 @@ fn attempt(
     find: impl Fn(&Roster) -> Option<u64>,
     to: &Arc<Branch>,
 ) -> Option<Result<(), TransferError>> {
-    static TURN: Mutex<()> = Mutex::new(());
+    static TURN: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
     let _turn = TURN.lock();
     let found = from.look(|roster| {
         if roster.is_closing() {
