@@ -45,7 +45,7 @@ enum Call {
 
 #[derive(Clone, Default)]
 struct Kept {
-    numbers: Vec<Box<usize>>,
+    numbers: Vec<usize>,
     waiting: Vec<Reply<usize>>,
 }
 
@@ -63,7 +63,7 @@ impl GenServer for Keeper {
         cx: &mut Context<Self>,
     ) -> Outcome<Self> {
         let number = kept.numbers.len() + 1;
-        kept.numbers.push(Box::new(number));
+        kept.numbers.push(number);
         let reply = match call {
             Call::Add(reply) => reply,
             Call::Crash(reply) => {

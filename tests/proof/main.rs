@@ -9,6 +9,7 @@
 //!
 //! What is random prints its seed and takes it from `UNDYING_SEED`.
 
+mod kill_points;
 mod leaks;
 mod long_time;
 mod size;
