@@ -12,4 +12,5 @@
 mod kill_points;
 mod leaks;
 mod long_time;
+mod model;
 mod size;

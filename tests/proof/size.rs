@@ -20,3 +20,11 @@ struct Injected;
 pub(crate) fn inject() -> ! {
     std::panic::resume_unwind(Box::new(Injected))
 }
+
+/// The seed of what is random: a new one each time, unless `UNDYING_SEED` has one.
+pub(crate) fn seed() -> u64 {
+    match env::var("UNDYING_SEED") {
+        Ok(seed) => seed.parse().expect("UNDYING_SEED is a number"),
+        Err(_) => fastrand::u64(..),
+    }
+}
