@@ -71,13 +71,14 @@ impl Drop for Page {
 }
 
 async fn kills_of_the_worker(name: &str, dispatch: Dispatch) {
-    let till = Till::<Count>::spec(dispatch, None).start().await.expect("it starts");
+    let (spec, begun) = Till::<Count>::spec(dispatch, None);
+    let till = spec.start().await.expect("it starts");
     let size = Size::of(
         Size { operations: 100_000, crashes: 5_000, round: 10_000 },
-        Size { operations: 1_000_000, crashes: 100_000, round: 100_000 },
+        Size { operations: 5_000_000, crashes: 500_000, round: 200_000 },
     );
     let (seed, victim) = (Seed::new(), till.clone());
-    let soak = Soak { name, till: till.clone(), size, seed: seed.0, expected: crashed, afterwards: 1 };
+    let soak = Soak { name, till: till.clone(), size, seed: seed.0, expected: crashed, begun, afterwards: 1 };
     let report = soak.run(move |_| victim.kill_worker(), Totals::default).await;
     eprintln!("{report}");
     till.stop().await.expect("it stops");

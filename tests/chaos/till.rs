@@ -1,6 +1,13 @@
 //! The server that is tormented: it keeps a value twice, and crashes on request in each way a callback can.
 
-use std::{panic::resume_unwind, sync::Arc, time::Duration};
+use std::{
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use fastrand::Rng;
 use tokio::task::yield_now;
@@ -166,14 +173,20 @@ impl<G: Goods> GenServer for Till<G> {
 }
 
 impl<G: Goods> Till<G> {
-    /// One that takes its crashes as they come, with an empty drawer.
-    pub(crate) fn spec(dispatch: Dispatch, birth: Option<Birth<G>>) -> ServerSpec<Self>
+    /// One that takes its crashes as they come, with an empty drawer; and how many incarnations have begun, which are counted.
+    pub(crate) fn spec(dispatch: Dispatch, birth: Option<Birth<G>>) -> (ServerSpec<Self>, Arc<AtomicU64>)
     where
         G::Value: Default,
     {
-        let make = move || Self { birth: birth.clone() };
+        let begun = Arc::new(AtomicU64::new(0));
+        let count = begun.clone();
+        let make = move || {
+            count.fetch_add(1, Relaxed);
+            Self { birth: birth.clone() }
+        };
         let empty = Drawer { value: G::Value::default(), twin: G::Value::default(), brittle: false };
-        ServerSpec::from_fn(make, empty).dispatch(dispatch).max_restarts(u32::MAX, Duration::from_secs(1))
+        let spec = ServerSpec::from_fn(make, empty).dispatch(dispatch);
+        (spec.max_restarts(u32::MAX, Duration::from_secs(1)), begun)
     }
 }
 

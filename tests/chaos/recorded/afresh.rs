@@ -61,10 +61,10 @@ async fn town<'a>(name: &'a str, dispatch: Dispatch, seed: u64, operations: u64)
     let register = book.clone();
     let birth: Birth<Mortal> = Arc::new(move |life| register.birth(life));
     let ear = Ear::new();
-    let Town { town, shop, till } = Town::start(dispatch, Some(birth), false, &ear).await;
+    let Town { town, shop, till, begun } = Town::start(dispatch, Some(birth), false, &ear).await;
     let size = Size { operations, crashes: 0, round: operations };
     let (expected, afterwards, victim) = (crashed_or_ended, STILL_FALLING, till.clone());
-    let soak = Soak { name, till: till.clone(), size, seed, expected, afterwards };
+    let soak = Soak { name, till: till.clone(), size, seed, expected, begun, afterwards };
     let strike = move |rng: &mut Rng| kill_any(&victim, &shop, rng);
     let report = soak.run(strike, || book.clone()).await;
     let lives = book.lives();

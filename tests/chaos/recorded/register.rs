@@ -54,13 +54,14 @@ impl Checked for Slot {
 
 async fn kills_of_worker_and_keeper(name: &str, dispatch: Dispatch) {
     let ear = Ear::new();
-    let till = Till::<Slot>::spec(dispatch, None).listener(ear.too()).start().await.expect("it starts");
+    let (spec, begun) = Till::<Slot>::spec(dispatch, None);
+    let till = spec.listener(ear.too()).start().await.expect("it starts");
     let size = Size::of(
         Size { operations: 20_000, crashes: 1_000, round: 4_000 },
         Size { operations: 1_000_000, crashes: 100_000, round: 20_000 },
     );
     let (seed, victim) = (Seed::new(), till.clone());
-    let soak = Soak { name, till: till.clone(), size, seed: seed.0, expected: crashed, afterwards: 1 };
+    let soak = Soak { name, till: till.clone(), size, seed: seed.0, expected: crashed, begun, afterwards: 1 };
     let report = soak.run(move |rng| kill_either(&victim, rng), Round::new).await;
     let exit = till.stop().await.expect("it stops");
     ear.has_heard_all(&exit.state.value);

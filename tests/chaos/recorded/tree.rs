@@ -6,6 +6,11 @@
 //! `Stopped`, and whoever comes while there is none may get `NoProc`; after `Stopped` the update is in or not, and nobody is told
 //! which.
 
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
 use fastrand::Rng;
 use undying::{CallError, Dispatch, ServerRef, Supervisor, SupervisorRef, chaos::Fault};
 
@@ -21,6 +26,8 @@ pub(super) struct Town<G: Goods> {
     pub(super) town: SupervisorRef,
     pub(super) shop: SupervisorRef,
     pub(super) till: ServerRef<Till<G>>,
+    /// How many incarnations of it have begun.
+    pub(super) begun: Arc<AtomicU64>,
 }
 
 impl<G: Goods> Town<G>
@@ -33,14 +40,14 @@ where
         preserve: bool,
         ear: &Ear<G>,
     ) -> Self {
-        let till = Till::<G>::spec(dispatch, birth).listener(ear.too()).preserve_on_escalation(preserve);
-        let never_gives_up =
-            || Supervisor::builder().max_restarts(u32::MAX, std::time::Duration::from_secs(1));
+        let (till, begun) = Till::<G>::spec(dispatch, birth);
+        let till = till.listener(ear.too()).preserve_on_escalation(preserve);
+        let never_gives_up = || Supervisor::builder().max_restarts(u32::MAX, Duration::from_secs(1));
         let shop = never_gives_up().id("shop").child(till.id("till"));
         let town = never_gives_up().child(shop).start().await.expect("it starts");
         let shop = town.supervisor("shop").expect("there is one");
         let till = shop.server::<Till<G>>("till").expect("there is one");
-        Self { town, shop, till }
+        Self { town, shop, till, begun }
     }
 }
 
@@ -64,14 +71,14 @@ pub(super) const STILL_FALLING: u64 = 3;
 
 async fn kills_of_all_tasks(name: &str, dispatch: Dispatch) {
     let ear = Ear::new();
-    let Town { town, shop, till } = Town::<Count>::start(dispatch, None, true, &ear).await;
+    let Town { town, shop, till, begun } = Town::<Count>::start(dispatch, None, true, &ear).await;
     let size = Size::of(
         Size { operations: 100_000, crashes: 5_000, round: 20_000 },
-        Size { operations: 2_000_000, crashes: 200_000, round: 100_000 },
+        Size { operations: 5_000_000, crashes: 300_000, round: 100_000 },
     );
     let (seed, victim) = (Seed::new(), till.clone());
     let (expected, afterwards) = (crashed_or_ended, STILL_FALLING);
-    let soak = Soak { name, till: till.clone(), size, seed: seed.0, expected, afterwards };
+    let soak = Soak { name, till: till.clone(), size, seed: seed.0, expected, begun, afterwards };
     let report = soak.run(move |rng| kill_any(&victim, &shop, rng), Round::new).await;
     town.stop().await.expect("it stops");
     ear.has_heard_all(&till.peek().value);
