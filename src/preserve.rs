@@ -10,7 +10,7 @@ use crate::{contain::Quiet, gen_server::GenServer};
 /// A state that can be kept and brought back.
 ///
 /// Everything that is `Clone + Send + Sync + 'static` is one, with itself as the snapshot. Types that are not `Clone`, or
-/// that are costly to clone, implement it themselves; an [`Arc`] inside the state, or a persistent map, makes snapshots
+/// that are costly to clone, implement it themselves; an [`Arc`](std::sync::Arc) inside the state, or a persistent map, makes snapshots
 /// cheap without that.
 ///
 /// After each callback that took `&mut` to the state and returned `Ok`, the worker takes a snapshot; after a crash the next
