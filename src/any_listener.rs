@@ -49,6 +49,11 @@ use crate::{
 /// assert_eq!(crashes.load(Ordering::Relaxed), 2);
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not listen to servers of any type",
+    label = "not such a listener",
+    note = "implement `undying::AnyListener` for it, or give a closure that says what it takes: `|event: &undying::AnyEvent<'_>| …`"
+)]
 pub trait AnyListener: Send + Sync + 'static {
     /// Something has happened to a server.
     fn event(&self, event: &AnyEvent<'_>);

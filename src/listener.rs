@@ -67,6 +67,12 @@ use crate::{exit::Callback, gen_server::GenServer, probe::Probe, server_ref::Ser
 /// assert_eq!(*audit.0.lock().unwrap(), [(0, 2), (2, 5)]);
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not listen to servers of type `{S}`",
+    label = "not a listener",
+    note = "implement `undying::Listener<{S}>` for it, or give a closure that says what it takes: `|event: undying::Event<'_, {S}>| …`",
+    note = "a listener is shared between threads, so it has to be `Send + Sync + 'static`"
+)]
 pub trait Listener<S: GenServer>: Send + Sync + 'static {
     /// The server serves: `init` is done.
     fn started(&self, event: &Started<'_, S>) {

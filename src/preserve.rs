@@ -47,6 +47,12 @@ use crate::{contain::Quiet, gen_server::GenServer};
 /// let restored = Histogram::restore(&kept);
 /// assert_eq!((restored.total)(&restored.buckets), 6);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the state of a server: it is not known how to keep it",
+    label = "cannot be kept",
+    note = "derive `Clone` for it (what is `Clone + Send + Sync + 'static` is kept by being cloned), or implement `undying::Preserve`",
+    note = "what has no copy, such as a connection, does not belong into the state but into the server itself: into `&mut self`"
+)]
 pub trait Preserve: Send + 'static {
     /// What is kept.
     type Snapshot: Send + Sync + 'static;

@@ -28,7 +28,12 @@ use crate::{
 /// How long a child is waited for that its supervisor is starting, stopping or restarting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A supervisor that a running child can be transferred to.
+/// A supervisor that a running child can be [transferred](SupervisorRef::transfer) to: a [`SupervisorRef`] or a
+/// [`DynamicSupervisorRef`], and nothing else.
+#[diagnostic::on_unimplemented(
+    message = "a child cannot be transferred to a `{Self}`",
+    note = "it can be given to a `SupervisorRef` or a `DynamicSupervisorRef`"
+)]
 pub trait Adopt: sealed::Adopt {}
 
 impl Adopt for SupervisorRef {}
