@@ -83,6 +83,46 @@ impl<F: Fn(&AnyEvent<'_>) + Send + Sync + 'static> AnyListener for F {
 }
 
 /// What an [`AnyListener`] is told of.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use std::sync::{Arc, Mutex};
+/// use undying::{AnyEvent, AnyEventKind, Registry, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (registry, log) = (Registry::new(), Arc::new(Mutex::new(vec![])));
+/// let told = log.clone();
+/// registry.listener(move |event: &AnyEvent<'_>| {
+///     let (old, new) = (event.old::<u64>(), event.state::<u64>()); // of servers with such a state
+///     match event.kind {
+///         AnyEventKind::StateChanged { .. } => told.lock().unwrap().push(format!("{old:?} -> {new:?}")),
+///         AnyEventKind::Terminated { reason, .. } => told.lock().unwrap().push(reason.to_string()),
+///         _ => {}
+///     }
+/// });
+/// let counter = ServerSpec::new(Counter, 0).name_in(&registry, "clicks").start().await?;
+/// counter.cast(5).await?;
+/// counter.stop().await?;
+/// assert_eq!(*log.lock().unwrap(), ["Some(0) -> Some(5)", "normal"]);
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 pub struct AnyEvent<'a> {
     /// The server.
@@ -94,6 +134,21 @@ pub struct AnyEvent<'a> {
 }
 
 /// What has happened to a server.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{AnyEvent, AnyEventKind};
+///
+/// fn page(event: &AnyEvent<'_>) {
+///     let server = event.server.name().unwrap_or(event.server.type_name());
+///     match event.kind {
+///         AnyEventKind::Crashed { report, .. } => println!("{server}: {report}"),
+///         AnyEventKind::Terminated { reason, .. } if reason.is_abnormal() => println!("{server} is over: {reason}"),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum AnyEventKind<'a> {

@@ -20,6 +20,38 @@ use crate::{
 pub use self::monkey::{Monkey, MonkeyReport, Strike};
 
 /// The faults that can be done to one server: see [`ServerRef::chaos`].
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{ExitReason, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// counter.cast(5).await?;
+/// counter.chaos().kill_worker();
+/// counter.chaos().kill_keeper();
+/// assert_eq!(counter.call(|get| get).await?, 5); // nobody notices
+/// counter.chaos().kill_supervisor();
+/// assert!(matches!(counter.stopped().await.reason, ExitReason::Killed));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "it does nothing by itself"]
 pub struct Chaos<'a, S: GenServer> {
     logical: &'a Logical<S>,
@@ -58,6 +90,38 @@ impl<S: GenServer> ServerRef<S> {
 }
 
 /// A fault on purpose, for [`Chaos::inflict`] and the like.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{Callback, ServerSpec, chaos::Fault};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// for fault in [Fault::KillWorker, Fault::KillKeeper, Fault::CrashNext(Callback::Cast)] {
+///     counter.chaos().inflict(fault);
+/// }
+/// counter.cast(5).await?; // crashes
+/// counter.cast(7).await?;
+/// assert_eq!(counter.call(|get| get).await?, 7);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

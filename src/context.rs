@@ -87,6 +87,29 @@ impl<S: GenServer> Context<S> {
     ///
     /// In the server's own state keep it as a [`WeakServerRef`](crate::WeakServerRef): the final state can be read after the
     /// end, so a server whose state holds itself is never freed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StateMut, WeakServerRef};
+    ///
+    /// #[derive(Clone)]
+    /// struct Parent;
+    ///
+    /// impl GenServer for Parent {
+    ///     type State = Option<WeakServerRef<Self>>; // a strong one would never be freed
+    /// #   type Call = Never; type Cast = Never; type Info = Never; type Continue = Never;
+    ///     async fn init(&mut self, mut itself: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         *itself = Some(cx.server().downgrade()); // to be given to others
+    ///         Ok(Next::Wait)
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let parent = ServerSpec::new(Parent, None).start().await.unwrap();
+    /// # assert_eq!(parent.peek().as_ref().unwrap().upgrade().unwrap().id(), parent.id());
+    /// # }
+    /// ```
     pub fn server(&self) -> ServerRef<S> {
         ServerRef::new(self.logical.clone())
     }
@@ -112,6 +135,39 @@ impl<S: GenServer> Context<S> {
     ///
     /// The timer survives crashes. Its message is handled at most once, ahead of queued mail (when several timers wait,
     /// they and the mail take turns). The counterpart of `Process.send_after(self(), …)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+    ///
+    /// #[derive(Clone)]
+    /// struct Server;
+    ///
+    /// impl GenServer for Server {
+    /// #   type State = Vec<u32>; type Call = Never; type Cast = Never; type Info = u32; type Continue = Never;
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         cx.send_after(Duration::from_secs(2), 2);
+    ///         cx.send_after(Duration::from_secs(1), 1);
+    ///         Ok(Next::Wait)
+    ///     }
+    ///
+    ///     async fn handle_info(&mut self, n: u32, mut log: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         log.push(n);
+    ///         Ok(Next::Wait)
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ServerSpec::new(Server, vec![]).start().await?;
+    /// server.kill_worker(); // changes nothing
+    /// tokio::time::sleep(Duration::from_secs(3)).await;
+    /// assert_eq!(**server.peek(), [1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send_after(&mut self, after: Duration, info: S::Info) -> TimerRef {
         self.arm(later(after), Timer { rings: Rings::Once(info), key: None })
     }
@@ -132,6 +188,37 @@ impl<S: GenServer> Context<S> {
     /// # Panics
     ///
     /// If the period is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+    ///
+    /// #[derive(Clone)]
+    /// struct Server;
+    ///
+    /// impl GenServer for Server {
+    /// #   type State = Vec<u32>; type Call = Never; type Cast = Never; type Info = u32; type Continue = Never;
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         cx.send_interval(Duration::from_secs(1), || 1);
+    ///         Ok(Next::Wait)
+    ///     }
+    ///
+    ///     async fn handle_info(&mut self, n: u32, mut log: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         log.push(n);
+    ///         Ok(Next::Wait)
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ServerSpec::new(Server, vec![]).start().await?;
+    /// tokio::time::sleep(Duration::from_millis(3_500)).await;
+    /// assert_eq!(**server.peek(), [1, 1, 1]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn send_interval(
         &mut self,
@@ -156,6 +243,40 @@ impl<S: GenServer> Context<S> {
 
     /// Cancels a timer of this server. `true`: it was armed, and its message will never be handled, if this callback commits.
     /// There is no moment in which the message is on its way already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+    ///
+    /// #[derive(Clone)]
+    /// struct Server;
+    ///
+    /// impl GenServer for Server {
+    /// #   type State = Vec<u32>; type Call = Never; type Cast = Never; type Info = u32; type Continue = Never;
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         let timer = cx.send_after(Duration::from_secs(1), 1);
+    ///         cx.send_after(Duration::from_secs(2), 2);
+    ///         assert!(cx.cancel(timer));
+    ///         assert!(!cx.cancel(timer)); // is none any more
+    ///         Ok(Next::Wait)
+    ///     }
+    ///
+    ///     async fn handle_info(&mut self, n: u32, mut log: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         log.push(n);
+    ///         Ok(Next::Wait)
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ServerSpec::new(Server, vec![]).start().await?;
+    /// tokio::time::sleep(Duration::from_secs(3)).await;
+    /// assert_eq!(**server.peek(), [2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancel(&mut self, timer: TimerRef) -> bool {
         let logical = &self.logical;
         self.effects.cancel(timer, || in_record(logical, |extras| extras.timers.is_armed(timer)))
@@ -217,6 +338,40 @@ impl<S: GenServer> Context<S> {
 
     /// As [`spawn`](Self::spawn), but the task is aborted when this incarnation ends, too. The next one then hears
     /// [`Killed`](ExitReason::Killed). The counterpart of `Task.async`, which links.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{Context, ExitReason, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+    ///
+    /// #[derive(Clone)]
+    /// struct Server;
+    ///
+    /// impl GenServer for Server {
+    ///     type State = String;
+    ///     type Info = Result<(), ExitReason>;
+    /// #   type Call = Never; type Cast = Never; type Continue = Never;
+    ///
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         cx.spawn_linked(std::future::pending::<()>(), |result| result);
+    ///         Ok(Next::Wait)
+    ///     }
+    ///
+    ///     async fn handle_info(&mut self, result: Self::Info, mut log: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         *log = format!("{result:?}");
+    ///         Ok(Next::Stop(ExitReason::Normal))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ServerSpec::new(Server, String::new()).start().await?;
+    /// tokio::task::yield_now().await; // the task runs, with this incarnation
+    /// server.kill_worker(); //           and ends with it
+    /// assert_eq!(*server.stopped().await.state, "Err(Killed)");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn_linked<F>(
         &mut self,
         future: F,
@@ -250,6 +405,38 @@ impl<S: GenServer> Context<S> {
     /// At most 64 items wait for the worker at a time; then the stream is not read on. Like a task it begins when this
     /// callback commits, survives crashes and ends with the logical server. A stream that panics is at its end. `info` runs in
     /// that task; if it panics, the stream is over, and the panic is a crash of the `handle_info` that would have got the item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{Context, ExitReason, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+    ///
+    /// #[derive(Clone)]
+    /// struct Server;
+    ///
+    /// impl GenServer for Server {
+    ///     type State = Vec<u32>;
+    ///     type Info = Option<u32>; // and `None` at the end
+    /// #   type Call = Never; type Cast = Never; type Continue = Never;
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         cx.attach(futures::stream::iter([3, 1, 4]), |item| item);
+    ///         Ok(Next::Wait)
+    ///     }
+    ///
+    ///     async fn handle_info(&mut self, item: Option<u32>, mut log: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         let Some(n) = item else { return Ok(Next::Stop(ExitReason::Normal)) };
+    ///         log.push(n);
+    ///         Ok(Next::Wait)
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ServerSpec::new(Server, vec![]).start().await?;
+    /// assert_eq!(**server.stopped().await.state, [3, 1, 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn attach<I>(
         &mut self,
         stream: I,
@@ -278,6 +465,42 @@ impl<S: GenServer> Context<S> {
     ///
     /// A crash that `server` survives is not its end. The monitor survives crashes of both. `info` runs in the worker.
     /// The counterpart of `Process.monitor`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{Context, Down, ExitReason, GenServer, Never, Next, Outcome, ServerRef, ServerSpec, StateMut};
+    /// # #[derive(Clone)] struct Quiet;
+    /// # impl GenServer for Quiet { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// #[derive(Clone)]
+    /// struct Heir(ServerRef<Quiet>);
+    ///
+    /// impl GenServer for Heir {
+    ///     type State = String;
+    ///     type Info = Down;
+    /// #   type Call = Never; type Cast = Never; type Continue = Never;
+    ///
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         cx.monitor(&self.0, |down| down); // once: it survives crashes
+    ///         Ok(Next::Wait)
+    ///     }
+    ///
+    ///     async fn handle_info(&mut self, down: Down, mut log: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         *log = down.reason.to_string();
+    ///         Ok(Next::Stop(ExitReason::Normal))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ServerSpec::new(Quiet, ()).start().await?;
+    /// let heir = ServerSpec::new(Heir(server.clone()), String::new()).start().await?;
+    /// heir.kill_worker();
+    /// server.kill();
+    /// assert_eq!(*heir.stopped().await.state, "killed");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn monitor<T: GenServer>(
         &mut self,
         server: &ServerRef<T>,
@@ -306,6 +529,33 @@ impl<S: GenServer> Context<S> {
     ///
     /// The link is one between logical servers: a crash that a server survives does not concern it. The counterpart of
     /// `Process.link`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{Context, GenServer, Never, Next, Outcome, ServerRef, ServerSpec, StateMut};
+    /// # #[derive(Clone)] struct Quiet;
+    /// # impl GenServer for Quiet { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// #[derive(Clone)]
+    /// struct Friend(ServerRef<Quiet>);
+    ///
+    /// impl GenServer for Friend {
+    /// #   type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never;
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         cx.link(&self.0);
+    ///         Ok(Next::Wait)
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ServerSpec::new(Quiet, ()).start().await?;
+    /// let friend = ServerSpec::new(Friend(server.clone()), ()).start().await?;
+    /// server.kill();
+    /// assert_eq!(friend.stopped().await.reason.to_string(), "killed");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn link<T: GenServer>(&mut self, server: &ServerRef<T>) {
         self.effects.link(server.logical.clone());
     }

@@ -13,6 +13,23 @@ use crate::{
 };
 
 /// A message that was queued and will not be handled: see [`ServerSpec::dead_letters`](crate::ServerSpec::dead_letters).
+///
+/// # Examples
+///
+/// One with a server is in the [guide](crate::docs::mailboxes#example).
+///
+/// ```
+/// use undying::{DeadLetter, DeadLetterReason, GenServer, Message};
+///
+/// /// To be given to `ServerSpec::dead_letters`.
+/// fn bury<S: GenServer<Cast: std::fmt::Debug>>(letter: DeadLetter<S>) {
+///     match (letter.message, letter.why) {
+///         (Message::Cast(cast), DeadLetterReason::Crashed(report)) => println!("{cast:?} crashed: {report}"),
+///         (Message::Cast(cast), why) => println!("{cast:?}: {why:?}"),
+///         _ => {} // callers are told themselves
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 pub struct DeadLetter<S: GenServer> {
     /// The message.
@@ -22,6 +39,21 @@ pub struct DeadLetter<S: GenServer> {
 }
 
 /// A message to a server.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{GenServer, Message};
+///
+/// fn kind<S: GenServer>(message: &Message<S>) -> &'static str {
+///     match message {
+///         Message::Call(_) => "a call",
+///         Message::Cast(_) => "a cast",
+///         Message::Info(_) => "something else",
+///         _ => "something new",
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 pub enum Message<S: GenServer> {
     /// Of a [`call`](crate::ServerRef::call). Its caller has been told already.
@@ -33,6 +65,21 @@ pub enum Message<S: GenServer> {
 }
 
 /// Why a message will not be handled.
+///
+/// # Examples
+///
+/// ```
+/// use undying::DeadLetterReason;
+///
+/// fn explain(why: &DeadLetterReason) -> String {
+///     match why {
+///         DeadLetterReason::Overflow => "there was no room for it".into(),
+///         DeadLetterReason::Crashed(report) => format!("it crashed: {}", report.message()),
+///         DeadLetterReason::Ended(reason) => format!("the server was over first: {reason}"),
+///         _ => format!("{why:?}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DeadLetterReason {
@@ -49,6 +96,36 @@ pub enum DeadLetterReason {
 ///
 /// A message is a call, a cast, or anything that comes as an `Info`, the ticks of timers and the results of tasks included. A
 /// [`Next::Continue`](crate::Next::Continue) is never run twice.
+///
+/// # Examples
+///
+/// One where it helps is in the [guide](crate::docs::redelivery#example).
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{Redelivery, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).redelivery(Redelivery::Retry { max: 2 }).start().await?;
+/// counter.cast(13).await?; // crashes always
+/// assert_eq!(counter.wait_incarnation(4).await.ok(), Some(4)); // it was tried three times
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {

@@ -11,6 +11,21 @@ use crate::{
 };
 
 /// Why a [`call`](crate::ServerRef::call) has no answer.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{CallError, CrashKind};
+///
+/// /// Whether the same request may be sent again without looking: see `docs::let_it_crash`.
+/// fn may_ask_again(error: &CallError) -> bool {
+///     match error {
+///         CallError::Crashed(report) => report.kind() == CrashKind::Kill,
+///         error => !error.may_have_run(),
+///     }
+/// }
+/// assert!(may_ask_again(&CallError::Full) && !may_ask_again(&CallError::Timeout));
+/// ```
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum CallError {
@@ -67,6 +82,35 @@ impl CallError {
 /// [refuses](crate::WhenFull::Refuse) it.
 ///
 /// Of [`cast`](crate::ServerRef::cast) and [`send`](crate::ServerRef::send).
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{CastError, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// counter.stop().await?;
+/// let Err(CastError(message)) = counter.cast(5).await else { panic!() };
+/// assert_eq!(message, 5);
+/// # Ok(())
+/// # }
+/// ```
 #[expect(clippy::exhaustive_structs, reason = "a message and nothing else, as in tokio's SendError")]
 pub struct CastError<M>(pub M);
 
@@ -87,6 +131,16 @@ impl<M> Error for CastError<M> {}
 /// Why a message was not taken at once, with the message back.
 ///
 /// Of [`try_cast`](crate::ServerRef::try_cast) and [`try_send`](crate::ServerRef::try_send).
+///
+/// # Examples
+///
+/// ```
+/// use undying::TrySendError;
+///
+/// let refused = TrySendError::Full("a letter");
+/// assert_eq!(refused.to_string(), "the mailbox is full");
+/// assert_eq!(refused.into_inner(), "a letter");
+/// ```
 #[non_exhaustive]
 pub enum TrySendError<M> {
     /// The bounded mailbox has no room, or others wait for room already.
@@ -125,6 +179,35 @@ impl<M> fmt::Display for TrySendError<M> {
 impl<M> Error for TrySendError<M> {}
 
 /// Why a [`stop`](crate::ServerRef::stop) did not see the end.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use std::time::Duration;
+/// use undying::{ServerSpec, StopError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// counter.stop().timeout(Duration::from_secs(10)).await?;
+/// assert_eq!(counter.stop().await.unwrap_err(), StopError::NoProc);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum StopError {
@@ -140,6 +223,35 @@ pub enum StopError {
 }
 
 /// Why a [`sys`](crate::ServerRef::sys) request has no answer.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{ServerSpec, SysError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// let failed = counter.sys().replace(|n| *n = "many".parse().unwrap()).await;
+/// assert!(matches!(failed, Err(SysError::Crashed(_))));
+/// assert_eq!(*counter.peek(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum SysError {
@@ -159,6 +271,30 @@ pub enum SysError {
 
 /// Why a server did not start: nothing of it is left, its name is free. Or why it was not
 /// [given a name](crate::Registry::register).
+///
+/// # Examples
+///
+/// ```
+/// use undying::{Context, Crash, GenServer, Never, Outcome, ServerSpec, StartError, StateMut};
+///
+/// #[derive(Clone)]
+/// struct Db;
+///
+/// impl GenServer for Db {
+/// #   type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never;
+///     async fn init(&mut self, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         Err(Crash::msg("no such host"))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// match ServerSpec::new(Db, ()).start().await {
+///     Err(StartError::Init(report)) => assert_eq!(report.message(), "no such host"),
+///     other => panic!("{other:?}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum StartError {
@@ -184,6 +320,25 @@ pub enum StartError {
 }
 
 /// Why a supervisor did not do what was asked about a child.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{ChildError, ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder().child(ServerSpec::new(Quiet, 0).id("till")).start().await?;
+/// let twice = shop.start_child(ServerSpec::new(Quiet, 0).id("till")).await;
+/// assert!(matches!(twice, Err(ChildError::AlreadyStarted)));
+/// assert!(matches!(shop.delete_child("till").await, Err(ChildError::Running)));
+/// assert!(matches!(shop.restart_child("stock").await, Err(ChildError::NotFound)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum ChildError {
@@ -211,6 +366,25 @@ pub enum ChildError {
 }
 
 /// Why a child was not [transferred](crate::SupervisorRef::transfer). It is where it was.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{ChildError, DynamicSupervisor, ServerSpec, Supervisor, TransferError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder().child(ServerSpec::new(Quiet, 0).id("till")).start().await?;
+/// let full = DynamicSupervisor::builder().max_children(0).start().await?;
+/// let refused = shop.transfer("till", &full).await;
+/// assert!(matches!(refused, Err(TransferError::Refused(ChildError::MaxChildren))));
+/// assert!(shop.server::<Quiet>("till").unwrap().is_alive()); // where it was
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, ThisError)]
 #[non_exhaustive]
 pub enum TransferError {
@@ -231,6 +405,38 @@ pub enum TransferError {
 }
 
 /// Why a name leads nowhere.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{Registry, ServerSpec, WhereisError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = Registry::new();
+/// let counter = ServerSpec::new(Counter, 0).name_in(&registry, "clicks").start().await?;
+/// # #[derive(Clone)] struct Other;
+/// # impl GenServer for Other { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// assert_eq!(registry.whereis::<Counter>("clicks")?.id(), counter.id());
+/// assert_eq!(registry.whereis::<Other>("clicks").unwrap_err(), WhereisError::TypeMismatch);
+/// assert_eq!(registry.whereis::<Counter>("visits").unwrap_err(), WhereisError::NotFound);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum WhereisError {

@@ -55,6 +55,21 @@ impl fmt::Display for Crash {
 }
 
 /// How a callback, or the worker between two callbacks, came to its abnormal end.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{CrashKind, CrashReport};
+///
+/// /// Who is to be told.
+/// fn team(report: &CrashReport) -> &'static str {
+///     match report.kind() {
+///         CrashKind::Panic => "developers",
+///         CrashKind::Error => "operators",
+///         _ => "nobody",
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CrashKind {
@@ -67,6 +82,14 @@ pub enum CrashKind {
 }
 
 /// A callback of [`GenServer`](crate::GenServer), or the pause between two of them.
+///
+/// # Examples
+///
+/// ```
+/// use undying::Callback;
+///
+/// assert_eq!(Callback::Call.to_string(), "handle_call");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Callback {
@@ -113,6 +136,34 @@ impl fmt::Display for Callback {
 }
 
 /// What is known of one crash. Cheap to clone.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{CallError, Callback, Context, Crash, CrashKind, GenServer, Never, Outcome, Reply, ServerSpec, StateMut};
+///
+/// #[derive(Clone)]
+/// struct Db;
+///
+/// impl GenServer for Db {
+///     type State = u64;
+///     type Call = Reply<()>;
+/// #   type Cast = Never; type Info = Never; type Continue = Never;
+///
+///     async fn handle_call(&mut self, _: Reply<()>, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         Err(Crash::msg("no connection"))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let db = ServerSpec::new(Db, 0).start().await.unwrap();
+/// let Err(CallError::Crashed(report)) = db.call(|done| done).await else { panic!() };
+/// assert_eq!((report.kind(), report.callback(), report.message()), (CrashKind::Error, Callback::Call, "no connection"));
+/// assert_eq!((report.incarnation(), report.version()), (1, 0));
+/// assert_eq!(report.to_string(), "incarnation 1 failed in handle_call: no connection (rolled back to version 0)");
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct CrashReport(Arc<Facts>);
 
@@ -226,6 +277,21 @@ impl fmt::Display for CrashReport {
 /// Why a logical server, or one incarnation of it, ended.
 ///
 /// The first three are orderly, as in OTP (`normal`, `shutdown`, `{shutdown, Term}`); the others are abnormal.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{Exit, ExitReason, GenServer};
+///
+/// fn report<S: GenServer>(exit: &Exit<S>) {
+///     match &exit.reason {
+///         ExitReason::RestartLimit(last) => println!("it crashed too often, at last by {}", last.message()),
+///         reason if reason.is_abnormal() => println!("{reason}"),
+///         _ => {}
+///     }
+/// }
+/// assert!(!ExitReason::Shutdown.is_abnormal() && ExitReason::Killed.is_abnormal());
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ExitReason {

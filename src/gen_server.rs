@@ -10,9 +10,40 @@ use crate::{
 };
 
 /// The type of a message kind that a server does not have: no value of it exists.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{GenServer, Never};
+///
+/// #[derive(Clone)]
+/// struct Settings;
+///
+/// impl GenServer for Settings {
+///     type State = Vec<(String, String)>;
+///     type Call = Never; // it is only read, by `peek`
+///     type Cast = Never;
+///     type Info = Never;
+///     type Continue = Never;
+/// }
+/// ```
 pub type Never = Infallible;
 
 /// What a callback returns: what to do next, or the error it crashes with.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{Crash, GenServer, Next, Outcome};
+///
+/// /// What callbacks have in common may be a function of its own.
+/// fn checked<S: GenServer>(sum: i64) -> Outcome<S> {
+///     if sum < 0 { Err(Crash::msg("less than nothing")) } else { Ok(Next::Wait) }
+/// }
+/// # struct Any;
+/// # impl GenServer for Any { type State = (); type Call = (); type Cast = (); type Info = (); type Continue = (); }
+/// # assert!(checked::<Any>(1).is_ok() && checked::<Any>(-1).is_err());
+/// ```
 pub type Outcome<S> = Result<Next<S>, Crash>;
 
 /// A server whose `State` survives its crashes.
@@ -178,6 +209,53 @@ pub trait GenServer: Sized + Send + 'static {
 }
 
 /// What a server does after a callback that went well.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use undying::{Context, ExitReason, GenServer, Never, Next, Outcome, ServerSpec, StateMut};
+///
+/// #[derive(Clone)]
+/// struct Printer;
+/// enum Job { Page(&'static str), Done }
+/// struct Flush;
+///
+/// impl GenServer for Printer {
+///     type State = Vec<&'static str>;
+///     type Cast = Job;
+///     type Continue = Flush;
+/// #   type Call = Never; type Info = Never;
+///
+///     async fn handle_cast(&mut self, job: Job, mut pages: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         match job {
+///             Job::Page(_) if pages.len() == 100 => Ok(Next::Continue(Flush)), // before the next message
+///             Job::Page(page) => {
+///                 pages.push(page);
+///                 Ok(Next::Timeout(Duration::from_secs(60))) // unless another one comes before
+///             }
+///             Job::Done => Ok(Next::Stop(ExitReason::Normal)),
+///         }
+///     }
+///
+///     async fn handle_continue(&mut self, _: Flush, mut pages: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         pages.clear();
+///         Ok(Next::Wait)
+///     }
+///
+///     async fn handle_timeout(&mut self, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         Ok(Next::Hibernate) // nothing to do for a while
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let printer = ServerSpec::new(Printer, vec![]).start().await.unwrap();
+/// printer.cast(Job::Page("one")).await.unwrap();
+/// printer.cast(Job::Done).await.unwrap();
+/// assert_eq!(**printer.stopped().await.state, ["one"]);
+/// # }
+/// ```
 #[must_use = "a callback returns what to do next"]
 #[non_exhaustive]
 pub enum Next<S: GenServer> {
@@ -215,6 +293,34 @@ impl<S: GenServer> fmt::Debug for Next<S> {
 }
 
 /// Why there is a new incarnation.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{Context, GenServer, Never, Next, Outcome, Restart, ServerSpec, StateMut};
+///
+/// #[derive(Clone)]
+/// struct Db;
+///
+/// impl GenServer for Db {
+///     type State = Vec<String>;
+/// #   type Call = Never; type Cast = Never; type Info = Never; type Continue = Never;
+///
+///     async fn restarted(&mut self, why: &Restart, mut log: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         log.push(format!("{}: {}", why.incarnation(), why.reason()));
+///         Ok(Next::Wait)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let db = ServerSpec::new(Db, vec![]).start().await.unwrap();
+/// db.kill_worker();
+/// db.wait_incarnation(2).await.unwrap();
+/// let log = db.stop().await.unwrap().state;
+/// assert_eq!(log[0], "2: killed");
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Restart {
     pub(crate) reason: ExitReason,

@@ -21,6 +21,33 @@ use crate::{
 };
 
 /// Names a monitor: see [`Context::monitor`](crate::Context::monitor).
+///
+/// # Examples
+///
+/// ```
+/// use undying::{Context, Down, GenServer, MonitorRef, Never, Next, Outcome, ServerRef, StateMut};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// # #[derive(Clone)] struct Watcher;
+/// enum Order { Watch(ServerRef<Quiet>), Forget }
+///
+/// impl GenServer for Watcher {
+///     type State = Option<MonitorRef>; // survives, as the monitor does
+///     type Cast = Order;
+///     type Info = Down;
+/// #   type Call = Never; type Continue = Never;
+///
+///     async fn handle_cast(&mut self, order: Order, mut watched: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+///         if let Some(before) = watched.take() {
+///             cx.demonitor(before);
+///         }
+///         if let Order::Watch(server) = order {
+///             *watched = Some(cx.monitor(&server, |down| down));
+///         }
+///         Ok(Next::Wait)
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MonitorRef(u64);
 
@@ -34,6 +61,17 @@ impl MonitorRef {
 ///
 /// The counterpart of Erlang's `{'DOWN', Ref, process, Pid, Reason}`. It tells of the *logical* end: a crash that is followed
 /// by another incarnation is none.
+///
+/// # Examples
+///
+/// ```
+/// use undying::Down;
+///
+/// fn obituary(down: &Down) -> String {
+///     let name = down.name.as_deref().unwrap_or("somebody");
+///     format!("{name} is over: {}", down.reason)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Down {
@@ -50,6 +88,38 @@ pub struct Down {
 /// # Cancel safety
 ///
 /// Dropped, it does not tell any more; nothing else happens.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{ExitReason, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).name("clicks").start().await?;
+/// let monitor = counter.monitor();
+/// counter.kill_worker(); // is no end
+/// counter.kill();
+/// let down = monitor.await;
+/// assert_eq!((down.id, down.name.as_deref()), (counter.id(), Some("clicks")));
+/// assert!(matches!(down.reason, ExitReason::Killed));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "it tells of the end only when awaited"]
 pub struct Monitor {
     server: Arc<dyn Peer>,

@@ -12,6 +12,23 @@ use std::{
 ///
 /// It stays the same across crashes and restarts: it belongs to the logical server, not to one of its incarnations. Supervisors
 /// and the tasks under them have one, too.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::ServerSpec;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (one, other) = (ServerSpec::new(Quiet, 0).start().await?, ServerSpec::new(Quiet, 0).start().await?);
+/// assert_ne!(one.id(), other.id());
+/// assert_eq!(one.clone().id(), one.id());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(u64);
 

@@ -19,6 +19,38 @@ use crate::{
 };
 
 /// How many messages a server queues.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{CallError, Mailbox, ServerSpec, WhenFull};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mailbox = Mailbox::bounded(2).when_full(WhenFull::Refuse).high_water(1);
+/// let counter = ServerSpec::new(Counter, 0).mailbox(mailbox).start().await?;
+/// counter.sys().suspend().await?; // so that it cannot keep up
+/// counter.cast(1).await?;
+/// counter.cast(2).await?; // more than one is queued: a warning is logged
+/// assert!(counter.cast(3).await.is_err());
+/// assert!(matches!(counter.call(|get| get).await, Err(CallError::Full)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mailbox {
     pub(crate) capacity: Option<usize>,
@@ -30,6 +62,18 @@ pub struct Mailbox {
 ///
 /// It does not concern what a server sends itself, its timers, and the notices of its monitors and tasks: they never wait, and
 /// never give way.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{Mailbox, WhenFull};
+///
+/// let back_pressure = Mailbox::bounded(1_000);
+/// let load_shedding = Mailbox::bounded(1_000).when_full(WhenFull::Refuse);
+/// let latest_news = Mailbox::bounded(10).when_full(WhenFull::DropOldest);
+/// assert_eq!(back_pressure, Mailbox::bounded(1_000).when_full(WhenFull::Wait));
+/// # let _ = (load_shedding, latest_news);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
@@ -91,6 +135,39 @@ impl Mailbox {
 ///
 /// Whatever the policy, the state is committed after `init`, `restarted` and [`Sys::replace`](crate::Sys::replace), with
 /// [`Next::Stop`](crate::Next::Stop), and before the `terminate` of an orderly stop.
+///
+/// # Examples
+///
+/// More of them are in the [guide](crate::docs::commit_policies).
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{CommitPolicy, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).commit(CommitPolicy::Every(3)).start().await?;
+/// for by in [1, 10, 100, 1_000] {
+///     counter.cast(by).await?;
+/// }
+/// assert_eq!(counter.call(|get| get).await?, 1_111);
+/// assert_eq!(*counter.peek(), 111); // what a crash would leave
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitPolicy {
@@ -110,6 +187,33 @@ pub enum CommitPolicy {
 /// `block_on` (figures are in [`docs::performance`](crate::docs::performance)). The callback is the same, in the same order,
 /// under the same rules, one at a time, with wakers of the worker's task; where it waits, and for everything but calls, that
 /// task goes on with it.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{Dispatch, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).dispatch(Dispatch::Queued).start().await?;
+/// assert_eq!(counter.call(|get| get).await?, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dispatch {
@@ -127,6 +231,37 @@ pub enum Dispatch {
 }
 
 /// How an owner ends a server: its supervisor, or the drop of a [`ServerGuard`](crate::ServerGuard). OTP's `shutdown` of a child.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use std::time::Duration;
+/// use undying::{ServerSpec, Shutdown};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).shutdown(Shutdown::Timeout(Duration::from_secs(30))).start().await?;
+/// let guard = counter.clone().into_guard();
+/// guard.cast(1).await?;
+/// drop(guard); // shuts it down
+/// assert_eq!(*counter.stopped().await.state, 1); // what was queued is done
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shutdown {
@@ -142,6 +277,47 @@ pub enum Shutdown {
 ///
 /// It is called poisoned when the restart limit is reached and either the last incarnation died before it could serve, or
 /// none of the incarnations in question has handled one message; kills do not count.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use undying::{Context, GenServer, Never, Next, Outcome, Poison, ServerSpec, StateMut};
+///
+/// #[derive(Clone)]
+/// struct Divider;
+///
+/// impl GenServer for Divider {
+///     type State = u32; // a zero makes every incarnation die
+///     type Cast = u32;
+///     type Info = ();
+/// #   type Call = Never; type Continue = Never;
+///
+///     async fn handle_cast(&mut self, n: u32, mut by: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+///         *by = n;
+///         cx.send_interval(Duration::from_secs(1), || ());
+///         Ok(Next::Wait)
+///     }
+///
+///     async fn handle_info(&mut self, (): (), by: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+///         100_u32.checked_div(*by).ok_or(undying::Crash::msg("division by zero"))?;
+///         Ok(Next::Wait)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let divider = ServerSpec::new(Divider, 5)
+///     .max_restarts(1, Duration::from_secs(60))
+///     .on_poison(Poison::ResetToInitial)
+///     .start()
+///     .await
+///     .unwrap();
+/// divider.cast(0).await.unwrap();
+/// tokio::time::sleep(Duration::from_secs(10)).await;
+/// assert_eq!((divider.is_alive(), *divider.peek()), (true, 5));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Poison {

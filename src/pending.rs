@@ -58,6 +58,36 @@ impl<'a, S: GenServer, T: Send + 'static> PendingCall<'a, S, T> {
     /// Waits for the answer this long, from the first poll on, instead of the server's
     /// [`call_timeout`](crate::ServerSpec::call_timeout). Where that poll runs the callback itself
     /// ([`Dispatch::Direct`](crate::Dispatch::Direct)), it is from there on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use undying::{CallError, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// counter.sys().suspend().await?; // so that nobody answers
+    /// let answer = counter.call(|get| get).timeout(Duration::from_secs(1)).await;
+    /// assert!(matches!(answer, Err(CallError::Timeout)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = Some(after);
         self
@@ -213,6 +243,34 @@ impl<S: GenServer> fmt::Debug for PendingStop<'_, S> {
 }
 
 /// The logical end of a server.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{Exit, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 7).start().await?;
+/// let Exit { reason, state, .. } = counter.stop().await?;
+/// assert_eq!((reason.to_string().as_str(), *state, state.version()), ("normal", 7, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 pub struct Exit<S: GenServer> {
     /// Why it ended.

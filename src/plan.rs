@@ -8,6 +8,29 @@ use crate::exit::ExitReason;
 /// Whether a child is restarted when it ends. OTP's restart types.
 ///
 /// Defaults to `Transient`.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{RestartPolicy, ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder()
+///     .child(ServerSpec::new(Quiet, 0).id("till").restart(RestartPolicy::Permanent))
+///     .child(ServerSpec::new(Quiet, 0).id("guest").restart(RestartPolicy::Temporary))
+///     .start()
+///     .await?;
+/// shop.server::<Quiet>("guest").unwrap().stop().await?;
+/// shop.server::<Quiet>("till").unwrap().stop().await?;
+/// assert_eq!(shop.server::<Quiet>("till").unwrap().wait_incarnation(2).await.ok(), Some(2));
+/// assert!(shop.server::<Quiet>("guest").is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum RestartPolicy {
@@ -34,6 +57,32 @@ impl RestartPolicy {
 /// Which children are restarted when one of them is. OTP's strategies.
 ///
 /// Defaults to `OneForOne`.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{ServerSpec, Strategy, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let part = |id: &str| ServerSpec::new(Quiet, 0).id(id);
+/// let shop = Supervisor::builder()
+///     .strategy(Strategy::RestForOne)
+///     .child(part("a"))
+///     .child(part("b"))
+///     .child(part("c"))
+///     .start()
+///     .await?;
+/// let [a, b, c] = ["a", "b", "c"].map(|id| shop.server::<Quiet>(id).unwrap());
+/// b.kill();
+/// assert_eq!(c.wait_incarnation(2).await.ok(), Some(2)); // comes after b
+/// assert_eq!((a.incarnation(), b.incarnation()), (1, 2));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Strategy {
@@ -49,6 +98,28 @@ pub enum Strategy {
 /// Whether a supervisor ends when children that are marked as significant have ended by themselves. OTP's `auto_shutdown`.
 ///
 /// Defaults to `Never`.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{AutoShutdown, ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder()
+///     .auto_shutdown(AutoShutdown::AnySignificant)
+///     .child(ServerSpec::new(Quiet, 0).id("till").significant(true))
+///     .child(ServerSpec::new(Quiet, 0).id("lamp"))
+///     .start()
+///     .await?;
+/// shop.server::<Quiet>("till").unwrap().stop().await?; // its work is done
+/// shop.stopped().await; //                               and so is that of all
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum AutoShutdown {

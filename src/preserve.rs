@@ -91,6 +91,20 @@ impl<T: Clone + Send + Sync + 'static> Preserve for T {
 }
 
 /// The snapshot type of a server's state: for `Clone` states the state itself.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{GenServer, Snapshot, StateChanged};
+///
+/// /// Works for every server whose snapshot can be shown.
+/// fn show<S: GenServer>(change: &StateChanged<'_, S>)
+/// where
+///     Snapshot<S>: std::fmt::Debug,
+/// {
+///     println!("{:?} -> {:?}", change.old, change.new);
+/// }
+/// ```
 pub type Snapshot<S> = <<S as GenServer>::State as Preserve>::Snapshot;
 
 /// A snapshot with its holders. Nobody holds it weakly, so it takes no more than a look to see whether there is only one of them.
@@ -157,6 +171,36 @@ impl<S: GenServer> fmt::Debug for StateMut<'_, S> {
 /// A snapshot that was committed, shared with the server. Cheap to clone; derefs to the snapshot.
 ///
 /// It does not change when the server goes on. While it is held, the server cannot use its memory again.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::ServerSpec;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 40).start().await?;
+/// let kept = counter.peek();
+/// counter.cast(2).await?;
+/// assert_eq!(*counter.stop().await?.state, 42);
+/// assert_eq!((*kept, kept.version(), kept.incarnation()), (40, 0, 1));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Kept<S: GenServer> {
     snapshot: Quiet<SharedSnapshot<S>>,
     version: u64,

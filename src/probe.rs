@@ -16,6 +16,28 @@ use crate::{
 /// It holds the worker up while it runs, so it should count and measure, and nothing else; whatever can wait is a listener's
 /// business. What is killed is not told. One that panics is told nothing more. It is let go when the
 /// server is over, as listeners are.
+///
+/// # Examples
+///
+/// One that is run is in the [guide](crate::docs::telemetry#the-probe).
+///
+/// ```
+/// use std::{sync::{Arc, atomic::{AtomicU64, Ordering}}, time::Duration};
+/// use undying::{GenServer, Listener, Probe, Ran, ServerRef};
+///
+/// struct Slow(Arc<AtomicU64>);
+///
+/// impl<S: GenServer> Listener<S> for Slow {
+///     fn probe(&self, _: &ServerRef<S>) -> Option<Probe> {
+///         let slow = self.0.clone();
+///         Some(Box::new(move |ran: &Ran| {
+///             if ran.took > Duration::from_millis(10) {
+///                 slow.fetch_add(1, Ordering::Relaxed);
+///             }
+///         }))
+///     }
+/// }
+/// ```
 pub type Probe = Box<dyn Fn(&Ran) + Send + Sync>;
 
 /// A callback has run: see [`Probe`].

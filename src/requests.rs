@@ -117,6 +117,19 @@ impl<L, T> fmt::Debug for Requests<'_, L, T> {
 }
 
 /// What came of a [`multi_call`].
+///
+/// # Examples
+///
+/// Of what [`multi_call`] gives:
+///
+/// ```
+/// use undying::{GenServer, MultiCall};
+///
+/// fn majority<S: GenServer>(votes: &MultiCall<S, bool>) -> bool {
+///     let yes = votes.replies.iter().filter(|(_, vote)| *vote).count();
+///     2 * yes > votes.replies.len() + votes.failed.len()
+/// }
+/// ```
 #[non_exhaustive]
 pub struct MultiCall<S: GenServer, T> {
     /// The servers that answered, in the order in which they did.

@@ -33,11 +33,77 @@ use crate::{
 /// [restarting](Status::Restarting): what is sent meanwhile waits for the next life.
 ///
 /// Dropping all handles does not stop a server, as in OTP; [`into_guard`](Self::into_guard) gives one whose drop does.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{ServerSpec, Status};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).name("clicks").start().await?;
+/// let everybody = counter.clone(); // the same server
+/// everybody.cast(2).await?;
+/// assert_eq!(counter.call(|get| get).await?, 2);
+///
+/// counter.kill_worker();
+/// assert_eq!(everybody.call(|get| get).await?, 2);
+/// assert_eq!((everybody.incarnation(), everybody.name(), everybody.mailbox_len()), (2, Some("clicks"), 0));
+/// assert_eq!((everybody.status(), everybody.is_alive(), everybody.id()), (Status::Running, true, counter.id()));
+/// # Ok(())
+/// # }
+/// ```
 pub struct ServerRef<S: GenServer> {
     pub(crate) logical: Arc<Logical<S>>,
 }
 
 /// Where a server is in its life.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{ServerSpec, Status};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// assert_eq!(counter.status(), Status::Running);
+/// counter.sys().suspend().await?;
+/// assert_eq!(counter.status(), Status::Suspended);
+/// counter.kill();
+/// counter.stopped().await;
+/// assert_eq!(counter.status(), Status::Terminated);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
@@ -121,6 +187,35 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// [`CastError`] with the message if the server is over, or about to be, or if its full mailbox
     /// [refuses](crate::WhenFull::Refuse) it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// counter.cast(2).await?; // queued
+    /// counter.cast(3).await?; // queued behind it
+    /// assert_eq!(counter.call(|get| get).await?, 5); // and this behind both
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cast(&self, message: S::Cast) -> Result<(), CastError<S::Cast>> {
         self.logical.post(Envelope::Cast(message)).await.map_err(|envelope| CastError(envelope.into_cast()))
     }
@@ -134,6 +229,34 @@ impl<S: GenServer> ServerRef<S> {
     /// # Errors
     ///
     /// As for [`cast`](Self::cast).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// counter.send(2).await?; // to `handle_info`
+    /// assert_eq!(counter.call(|get| get).await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn send(&self, message: S::Info) -> Result<(), CastError<S::Info>> {
         self.logical.post(Envelope::Info(message)).await.map_err(|envelope| CastError(envelope.into_info()))
     }
@@ -144,6 +267,38 @@ impl<S: GenServer> ServerRef<S> {
     ///
     /// [`TrySendError::Full`] if a bounded mailbox has no room, [`TrySendError::NoProc`] if the server is over, or about to
     /// be; both with the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::{Mailbox, ServerSpec, TrySendError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).mailbox(Mailbox::bounded(1)).start().await?;
+    /// counter.sys().suspend().await?; // so that nothing is taken out
+    /// counter.try_cast(1)?;
+    /// match counter.try_cast(2) {
+    ///     Err(TrySendError::Full(message)) => assert_eq!(message, 2),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_cast(&self, message: S::Cast) -> Result<(), TrySendError<S::Cast>> {
         self.try_post(Envelope::Cast(message), Envelope::into_cast)
     }
@@ -153,6 +308,35 @@ impl<S: GenServer> ServerRef<S> {
     /// # Errors
     ///
     /// As for [`try_cast`](Self::try_cast).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::{ServerSpec, TrySendError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// counter.try_send(1)?;
+    /// assert_eq!(*counter.stop().await?.state, 1);
+    /// assert!(matches!(counter.try_send(2), Err(TrySendError::NoProc(2))));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_send(&self, message: S::Info) -> Result<(), TrySendError<S::Info>> {
         self.try_post(Envelope::Info(message), Envelope::into_info)
     }
@@ -171,6 +355,39 @@ impl<S: GenServer> ServerRef<S> {
     /// Sends `info` to the server after so much time, once: a timer of the logical server, as
     /// [`Context::send_after`](crate::Context::send_after) arms them, except that it is armed at once. If the server is over it
     /// does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// counter.send_after(Duration::from_secs(1), 7);
+    /// let timer = counter.send_after(Duration::from_secs(2), 100);
+    /// counter.kill_worker(); // changes nothing
+    /// tokio::time::sleep(Duration::from_millis(1_500)).await;
+    /// assert_eq!(*counter.peek(), 7);
+    /// assert!(counter.cancel(timer));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send_after(&self, after: Duration, info: S::Info) -> TimerRef {
         self.logical.arm(later(after), Timer { rings: Rings::Once(info), key: None })
     }
@@ -182,6 +399,38 @@ impl<S: GenServer> ServerRef<S> {
 
     /// The last committed snapshot, read without troubling the worker: also while it is busy, crashed or restarting, and
     /// after the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// let before = counter.peek();
+    /// counter.cast(2).await?;
+    /// counter.call(|get| get).await?; // by now it is committed
+    /// let after = counter.peek();
+    /// assert_eq!((*before, *after), (0, 2)); // what was read does not change
+    /// assert_eq!((after.version(), after.incarnation()), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn peek(&self) -> Kept<S> {
         self.logical.cell.look(|record| record.kept.clone())
     }
@@ -206,11 +455,72 @@ impl<S: GenServer> ServerRef<S> {
     /// [`NoProc`](crate::StopError::NoProc) if it is over already; [`Timeout`](crate::StopError::Timeout) if
     /// [`timeout`](PendingStop::timeout) was given and has passed: the stop stays requested;
     /// [`CallingSelf`](crate::StopError::CallingSelf) inside a callback of the server itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::{ExitReason, ServerSpec, StopError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// counter.cast(2).await?;
+    /// let exit = counter.stop().await?; // what was queued is done
+    /// assert!(matches!(exit.reason, ExitReason::Normal));
+    /// assert_eq!(*exit.state, 2);
+    /// assert_eq!(counter.stop().await.unwrap_err(), StopError::NoProc);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(&self) -> PendingStop<'_, S> {
         self.stop_with(ExitReason::Normal)
     }
 
     /// Ends the server in good order with a reason of your own, which may be abnormal: see [`stop`](Self::stop).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use undying::{ExitReason, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// let reason = ExitReason::ShutdownWith("maintenance".into());
+    /// let exit = counter.stop_with(reason).timeout(Duration::from_secs(3)).await?;
+    /// assert_eq!(exit.reason.to_string(), "shutdown: maintenance");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop_with(&self, reason: ExitReason) -> PendingStop<'_, S> {
         PendingStop::new(&self.logical, reason)
     }
@@ -218,6 +528,35 @@ impl<S: GenServer> ServerRef<S> {
     /// Ends the server at once, without `terminate`; a supervisor gives it another life, unless it is temporary. Between two
     /// lives there is nothing to kill. A callback is cut at its next await; whoever waits for an answer gets
     /// [`Stopped`](crate::CallError::Stopped) with [`Killed`](ExitReason::Killed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::{CallError, ExitReason, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// counter.kill();
+    /// assert!(matches!(counter.stopped().await.reason, ExitReason::Killed));
+    /// assert!(matches!(counter.call(|get| get).await, Err(CallError::NoProc)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn kill(&self) {
         self.logical.kill();
     }
@@ -227,6 +566,37 @@ impl<S: GenServer> ServerRef<S> {
     /// When this returns, the incarnation that was alive can neither commit nor reply any more, even if its callback does not
     /// yield and goes on for a while. The caller of that callback gets [`Crashed`](crate::CallError::Crashed). A kill counts
     /// against the restart budget like any crash. Between two incarnations there is nothing to kill.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// for by in [1, 2, 3] {
+    ///     counter.cast(by).await?;
+    /// }
+    /// counter.kill_worker();
+    /// assert_eq!(counter.call(|get| get).await?, 6); // none of them was in hand, so none is lost
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn kill_worker(&self) {
         self.logical.kill_worker("killed");
     }
@@ -237,6 +607,38 @@ impl<S: GenServer> ServerRef<S> {
     /// # Cancel safety
     ///
     /// Safe to drop at any time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 5).start().await?;
+    /// let waiting = tokio::spawn({
+    ///     let counter = counter.clone();
+    ///     async move { counter.stopped().await }
+    /// });
+    /// counter.stop().await?;
+    /// assert_eq!(*waiting.await?.state, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn stopped(&self) -> Exit<S> {
         let lives = self.logical.cell.look(|record| record.life.lives);
         let (reason, state) = self.logical.until(Logical::end_of_life(lives)).await;
@@ -291,6 +693,37 @@ impl<S: GenServer> ServerRef<S> {
     /// # Errors
     ///
     /// The reason of the logical end, if that comes first and its supervisor does not start it again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use undying::{ExitReason, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).max_restarts(1, Duration::from_secs(60)).start().await?;
+    /// counter.cast(13).await?; // crashes
+    /// assert_eq!(counter.wait_incarnation(2).await.ok(), Some(2));
+    /// counter.cast(13).await?; // once too often
+    /// assert!(matches!(counter.wait_incarnation(3).await, Err(ExitReason::RestartLimit(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn wait_incarnation(&self, n: u64) -> Result<u64, ExitReason> {
         let reached = self.logical.until(|record| match Logical::end_of(record) {
             Some((reason, _)) => Some(Err(reason)),
@@ -326,6 +759,35 @@ impl<S: GenServer> ServerRef<S> {
 
     /// An address for messages of type `M`, which `info` makes the server's own of, in the worker: for those who are to send
     /// them without knowing the server's type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// let lengths = counter.recipient(|line: String| line.len() as u64);
+    /// lengths.send("hello".into()).await?; // by somebody who need not know of any `Counter`
+    /// assert_eq!(counter.call(|get| get).await?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn recipient<M: Send + 'static>(
         &self,
         info: impl Fn(M) -> S::Info + Send + Sync + 'static,
@@ -334,6 +796,36 @@ impl<S: GenServer> ServerRef<S> {
     }
 
     /// A handle that does not keep the server's memory alive once it is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).start().await?;
+    /// let weak = counter.downgrade();
+    /// drop(counter); // stops nothing
+    /// let counter = weak.upgrade().expect("it lives");
+    /// counter.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn downgrade(&self) -> WeakServerRef<S> {
         WeakServerRef { logical: Arc::downgrade(&self.logical) }
     }
@@ -360,6 +852,19 @@ impl<S: GenServer> fmt::Debug for ServerRef<S> {
 }
 
 /// A handle that does not keep the memory of a server alive once that is over. A server that is not over keeps itself.
+///
+/// # Examples
+///
+/// ```
+/// use undying::{GenServer, ServerRef, WeakServerRef};
+///
+/// /// In a state, a handle to its own server has to be weak: see [`Context::server`](undying::Context::server).
+/// #[derive(Clone)]
+/// struct Room<S: GenServer> {
+///     itself: WeakServerRef<S>,
+///     neighbour: ServerRef<S>,
+/// }
+/// ```
 pub struct WeakServerRef<S: GenServer> {
     logical: Weak<Logical<S>>,
 }
@@ -385,6 +890,40 @@ impl<S: GenServer> fmt::Debug for WeakServerRef<S> {
 
 /// A handle whose drop shuts the server down with the reason [`Shutdown`](ExitReason::Shutdown), as its
 /// [`shutdown`](crate::ServerSpec::shutdown) has it; it does not wait for the end.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use undying::{ExitReason, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// let guard = counter.clone().into_guard();
+/// guard.cast(2).await?; // a guard is a ref, too
+/// drop(guard);
+/// let exit = counter.stopped().await;
+/// assert!(matches!(exit.reason, ExitReason::Shutdown));
+///
+/// let counter = ServerSpec::new(Counter, 0).start().await?.into_guard().release();
+/// assert!(counter.is_alive());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping it shuts the server down"]
 pub struct ServerGuard<S: GenServer> {
     server: ServerRef<S>,

@@ -76,6 +76,21 @@ impl<S: GenServer> ServerSpec<S> {
     /// A server whose every incarnation gets what `factory` makes, and which begins with `state`.
     ///
     /// The supervisor task calls `factory`, so it should not block. If it panics, that is a failed start or restart.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{GenServer, Never, ServerSpec};
+    ///
+    /// struct Db { connection: Option<std::net::TcpStream> } // has no `Clone`
+    /// # impl GenServer for Db { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let db = ServerSpec::from_fn(|| Db { connection: None }, ()).start().await.unwrap();
+    /// # db.stop().await.unwrap();
+    /// # }
+    /// ```
     pub fn from_fn(factory: impl Fn() -> S + Send + Sync + 'static, state: S::State) -> Self {
         Self::with_factory(Quiet::new(Box::new(factory)), state)
     }
@@ -99,6 +114,35 @@ impl<S: GenServer> ServerSpec<S> {
     }
 
     /// Gives it a name in `registry`. Defaults to none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::{Registry, ServerSpec, StartError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let registry = Registry::new();
+    /// let counter = ServerSpec::new(Counter, 0).name_in(&registry, "clicks").start().await?;
+    /// let twice = ServerSpec::new(Counter, 0).name_in(&registry, "clicks").start().await;
+    /// assert!(matches!(twice, Err(StartError::AlreadyStarted(id)) if id == counter.id()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name_in(mut self, registry: &Registry, name: impl Into<String>) -> Self {
         self.name = Some((registry.clone(), name.into().into()));
         self
@@ -114,12 +158,76 @@ impl<S: GenServer> ServerSpec<S> {
     /// Survives `n` crashes within any span of `within`; the next one ends the server with
     /// [`RestartLimit`](crate::ExitReason::RestartLimit). A crash exactly `within` ago still counts, as in OTP. Defaults to
     /// 1000 in 10 s. `u32::MAX` is no limit. A zero `within` is refused at [`start`](Self::start).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use undying::{ExitReason, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).max_restarts(2, Duration::from_secs(60)).start().await?;
+    /// for _ in 0..3 {
+    ///     counter.cast(13).await?; // crashes
+    /// }
+    /// assert!(matches!(counter.stopped().await.reason, ExitReason::RestartLimit(_)));
+    /// assert_eq!(counter.incarnation(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_restarts(mut self, n: u32, within: Duration) -> Self {
         (self.options.max_restarts, self.options.within) = (n, within);
         self
     }
 
     /// Pauses before each restart; messages wait meanwhile. Defaults to no pause.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use undying::{Backoff, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let second = Duration::from_secs(1);
+    /// let counter = ServerSpec::new(Counter, 7).backoff(Backoff::exponential(second, second)).start().await?;
+    /// let begin = tokio::time::Instant::now();
+    /// counter.cast(13).await?; // crashes
+    /// assert_eq!(counter.call(|get| get).await?, 7); // waits with it
+    /// assert_eq!(begin.elapsed(), second);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.options.backoff = Some(backoff);
         self
@@ -172,18 +280,100 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// How the state is shown in [`Sys::status`](crate::Sys::status) and in the log of a crash: the place to leave out what is
     /// secret. Defaults to not showing it. If it panics, a text that says so is shown. The counterpart of `format_status`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::ServerSpec;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 5).format_state(|n| format!("{n} clicks")).start().await?;
+    /// assert_eq!(counter.sys().status().await?.state.as_deref(), Some("5 clicks"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn format_state(mut self, format: impl Fn(&Snapshot<S>) -> String + Send + Sync + 'static) -> Self {
         self.hooks.closures().format_state = Some(Box::new(format));
         self
     }
 
     /// The time in which a [`call`](ServerRef::call) has to be answered, unless the call says otherwise. Defaults to 5 s.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use std::time::Duration;
+    /// use undying::{CallError, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = ServerSpec::new(Counter, 0).call_timeout(Duration::from_secs(60)).start().await?;
+    /// counter.sys().suspend().await?; // so that nobody answers
+    /// let begin = tokio::time::Instant::now();
+    /// assert!(matches!(counter.call(|get| get).await, Err(CallError::Timeout)));
+    /// assert_eq!(begin.elapsed().as_secs(), 60);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call_timeout(mut self, after: Duration) -> Self {
         self.options.call_timeout = after;
         self
     }
 
     /// The time in which `init` has to finish. Defaults to any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StartError, StateMut};
+    ///
+    /// #[derive(Clone)]
+    /// struct Slow;
+    ///
+    /// impl GenServer for Slow {
+    /// #   type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never;
+    ///     async fn init(&mut self, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         tokio::time::sleep(Duration::from_secs(60)).await;
+    ///         Ok(Next::Wait)
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let started = ServerSpec::new(Slow, ()).init_timeout(Duration::from_secs(1)).start().await;
+    /// assert!(matches!(started, Err(StartError::Timeout)));
+    /// # }
+    /// ```
     pub fn init_timeout(mut self, after: Duration) -> Self {
         self.options.init_timeout = Some(after);
         self
@@ -213,6 +403,45 @@ impl<S: GenServer> ServerSpec<S> {
     /// [`Next::Continue`](crate::Next::Continue), the deadline of a [`Next::Timeout`](crate::Next::Timeout).
     /// [`restarted`](GenServer::restarted) runs then instead of `init`. Defaults to no: it begins afresh, with the state it
     /// was given, as OTP's supervisors do, since the state may be what made it crash.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+    /// # #[derive(Clone)] struct Counter;
+    /// # impl GenServer for Counter {
+    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         get.send(*n); Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+    /// #     }
+    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    /// #         *n += by; Ok(Next::Wait)
+    /// #     }
+    /// # }
+    /// use undying::{ServerSpec, Supervisor};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let part = |id: &str| ServerSpec::new(Counter, 0).id(id);
+    /// let tree = Supervisor::builder()
+    ///     .child(part("keeps").preserve_on_escalation(true))
+    ///     .child(part("begins afresh"))
+    ///     .start()
+    ///     .await?;
+    /// let counters = ["keeps", "begins afresh"].map(|id| tree.server::<Counter>(id).unwrap());
+    /// for counter in &counters {
+    ///     counter.cast(5).await?;
+    ///     counter.call(|get| get).await?;
+    ///     counter.kill(); // its end, and the supervisor gives it another life
+    ///     counter.wait_incarnation(2).await.expect("it is transient");
+    /// }
+    /// assert_eq!(counters.map(|counter| *counter.peek()), [5, 0]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn preserve_on_escalation(mut self, yes: bool) -> Self {
         self.options.preserve_on_escalation = yes;
         self
@@ -238,6 +467,43 @@ impl<S: GenServer> ServerSpec<S> {
 
     /// Has the ends of servers it is linked with, normal ones too, come as an `Info` made by `info` (in the worker), instead of
     /// ending it. Defaults to ending with them. The counterpart of `Process.flag(:trap_exit, true)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use undying::{Context, Down, ExitReason, GenServer, Never, Next, Outcome, Reply, ServerRef, ServerSpec, StateMut};
+    /// # #[derive(Clone)] struct Quiet;
+    /// # impl GenServer for Quiet { type State = (); type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// #[derive(Clone)]
+    /// struct Nurse;
+    ///
+    /// impl GenServer for Nurse {
+    ///     type State = Vec<String>;
+    ///     type Call = (ServerRef<Quiet>, Reply<()>);
+    ///     type Info = Down;
+    /// #   type Cast = Never; type Continue = Never;
+    ///
+    ///     async fn handle_call(&mut self, (patient, linked): Self::Call, _: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+    ///         cx.link(&patient);
+    ///         linked.send(());
+    ///         Ok(Next::Wait)
+    ///     }
+    ///
+    ///     async fn handle_info(&mut self, down: Down, mut seen: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+    ///         seen.push(down.reason.to_string());
+    ///         Ok(Next::Stop(ExitReason::Normal))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let patient = ServerSpec::new(Quiet, ()).start().await.unwrap();
+    /// let nurse = ServerSpec::new(Nurse, vec![]).trap_exits(|down| down).start().await.unwrap();
+    /// nurse.call(|linked| (patient.clone(), linked)).await.unwrap();
+    /// patient.kill();
+    /// assert_eq!(**nurse.stopped().await.state, ["killed"]);
+    /// # }
+    /// ```
     pub fn trap_exits(mut self, info: impl Fn(Down) -> S::Info + Send + Sync + 'static) -> Self {
         self.hooks.closures().trap_exits = Some(Arc::new(info));
         self
@@ -259,6 +525,24 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Panics
     ///
     /// As for [`start`](Self::start).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{GenServer, Never};
+    /// # #[derive(Clone)] struct Quiet;
+    /// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// use undying::{ExitReason, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let owner = ServerSpec::new(Quiet, 0).start().await?;
+    /// let helper = ServerSpec::new(Quiet, 0).start_link(&owner).await?;
+    /// owner.kill();
+    /// assert!(matches!(helper.stopped().await.reason, ExitReason::Killed));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn start_link<T: GenServer>(
         mut self,
@@ -281,6 +565,23 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Panics
     ///
     /// As for [`start`](Self::start).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use undying::{GenServer, Never};
+    /// # #[derive(Clone)] struct Quiet;
+    /// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    /// use undying::{ExitReason, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (server, monitor) = ServerSpec::new(Quiet, 0).start_monitor().await?;
+    /// server.stop().await?;
+    /// assert!(matches!(monitor.await.reason, ExitReason::Normal));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn start_monitor(self) -> impl Future<Output = Result<(ServerRef<S>, Monitor), StartError>> + Send {
         self.start_with(|logical| Monitor::of(logical.clone()))

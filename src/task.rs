@@ -28,6 +28,41 @@ use crate::{
 const AHEAD: usize = 64;
 
 /// Names a task or an attached stream: see [`Context::spawn`](crate::Context::spawn).
+///
+/// # Examples
+///
+/// ```
+/// use undying::{Context, ExitReason, GenServer, Never, Next, Outcome, ServerSpec, StateMut, TaskRef};
+///
+/// #[derive(Clone)]
+/// struct Search;
+/// enum Ask { For(&'static str), Nothing }
+///
+/// impl GenServer for Search {
+///     type State = Option<TaskRef>; // survives, as the task does
+///     type Cast = Ask;
+///     type Info = Result<usize, ExitReason>;
+/// #   type Call = Never; type Continue = Never;
+///
+///     async fn handle_cast(&mut self, ask: Ask, mut task: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+///         if let Some(before) = task.take() {
+///             cx.abort(before);
+///         }
+///         if let Ask::For(word) = ask {
+///             *task = Some(cx.spawn(async move { word.len() }, |found| found));
+///         }
+///         Ok(Next::Wait)
+///     }
+/// #   async fn handle_info(&mut self, _: Self::Info, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> { Ok(Next::Wait) }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let search = ServerSpec::new(Search, None).start().await.unwrap();
+/// # search.cast(Ask::For("word")).await.unwrap();
+/// # search.cast(Ask::Nothing).await.unwrap();
+/// # assert!(search.stop().await.unwrap().state.is_none());
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskRef(u64);
 

@@ -17,6 +17,41 @@ use tokio::time::Instant;
 use crate::{name::serial, sync::Mutex};
 
 /// Names a timer: see [`Context::send_after`](crate::Context::send_after). Unique within the process.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use undying::{Context, GenServer, Never, Next, Outcome, ServerSpec, StateMut, TimerRef};
+///
+/// #[derive(Clone)]
+/// struct Alarm;
+/// enum Set { In(Duration), Off }
+///
+/// impl GenServer for Alarm {
+///     type State = Option<TimerRef>; // survives, as the timer does
+///     type Cast = Set;
+///     type Info = ();
+/// #   type Call = Never; type Continue = Never;
+///
+///     async fn handle_cast(&mut self, set: Set, mut timer: StateMut<'_, Self>, cx: &mut Context<Self>) -> Outcome<Self> {
+///         if let Some(before) = timer.take() {
+///             cx.cancel(before);
+///         }
+///         if let Set::In(after) = set {
+///             *timer = Some(cx.send_after(after, ()));
+///         }
+///         Ok(Next::Wait)
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let alarm = ServerSpec::new(Alarm, None).start().await.unwrap();
+/// # alarm.cast(Set::In(Duration::from_secs(60))).await.unwrap();
+/// # alarm.cast(Set::Off).await.unwrap();
+/// # assert!(alarm.stop().await.unwrap().state.is_none());
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimerRef(u64);
 

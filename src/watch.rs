@@ -16,6 +16,18 @@ use crate::{
 };
 
 /// The newest state of a server, whenever there is a newer one: see [`ServerRef::watch`].
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use undying::{Preserve, GenServer, Watch};
+///
+/// /// It is a `Stream`, too.
+/// async fn print<S: GenServer<State: Preserve<Snapshot = u64>>>(states: Watch<S>) {
+///     states.for_each(|state| async move { println!("{} in version {}", *state, state.version()) }).await;
+/// }
+/// ```
 #[must_use = "it tells nothing unless it is asked"]
 pub struct Watch<S: GenServer> {
     logical: Arc<Logical<S>>,

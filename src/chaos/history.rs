@@ -65,6 +65,27 @@ pub use self::{
 ///
 /// Recording is cheap, and orders clients no more than they are ordered anyway: each has a buffer of its own, and all they
 /// share is the counter of [stamps](Operation::invoked).
+///
+/// # Examples
+///
+/// ```
+/// use undying::chaos::history::{Counter, CounterOp, History};
+///
+/// let history = History::<Counter>::new();
+/// let client = history.client();
+///
+/// let pending = client.invoke(CounterOp::Add(2)); // before the service is asked
+/// pending.returned(2); //                            and when it has answered
+/// client.invoke(CounterOp::Add(3)).unknown(); //     nobody knows whether that was done
+/// client.invoke(CounterOp::Add(4)).failed(); //      that was not
+/// client.invoke(CounterOp::Get).returned(5); //      so the 3 was, and the 4 was not
+///
+/// assert_eq!(history.operations().len(), 4);
+/// history.check(&Counter::default()).unwrap();
+///
+/// client.invoke(CounterOp::Get).returned(2); // too late for that
+/// assert!(history.check(&Counter::default()).is_err());
+/// ```
 pub struct History<M: Model> {
     shared: Arc<Shared<M>>,
 }

@@ -10,6 +10,57 @@ use crate::{
 };
 
 /// What a listener that is a closure is told of.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
+/// # #[derive(Clone)] struct Counter;
+/// # impl GenServer for Counter {
+/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
+/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         get.send(*n); Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
+/// #     }
+/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
+/// #         *n += by; Ok(Next::Wait)
+/// #     }
+/// # }
+/// use std::sync::{Arc, Mutex};
+/// use undying::{Event, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = Arc::new(Mutex::new(vec![]));
+/// let told = log.clone();
+/// let counter = ServerSpec::new(Counter, 0)
+///     .listener(move |event: Event<'_, Counter>| {
+///         told.lock().unwrap().push(match event {
+///             Event::Started(start) => format!("starts with {}", start.state),
+///             Event::StateChanged(change) => format!("{} is {} by {}", change.old, change.new, change.callback),
+///             Event::Crashed(crash) => format!("crashed, keeps {}: {}", crash.state, crash.report.message()),
+///             Event::Restarted(restart) => format!("incarnation {}", restart.incarnation),
+///             Event::Terminated(end) => format!("ends with {}: {}", end.state, end.reason),
+///             _ => return,
+///         });
+///     })
+///     .start()
+///     .await?;
+/// counter.cast(5).await?;
+/// counter.cast(13).await?; // crashes
+/// counter.stop().await?; //   and the listener has been told all of it
+/// assert_eq!(*log.lock().unwrap(), [
+///     "starts with 0",
+///     "0 is 5 by handle_cast",
+///     "crashed, keeps 5: unlucky",
+///     "incarnation 2",
+///     "ends with 5: normal",
+/// ]);
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 pub enum Event<'a, S: GenServer> {
     /// See [`Listener::started`](crate::Listener::started).
@@ -25,6 +76,21 @@ pub enum Event<'a, S: GenServer> {
 }
 
 /// The server serves.
+///
+/// # Examples
+///
+/// One with a server is at [`Event`](crate::Event).
+///
+/// ```
+/// use undying::{GenServer, Started};
+///
+/// fn started<S: GenServer>(event: &Started<'_, S>)
+/// where
+///     undying::Snapshot<S>: std::fmt::Debug,
+/// {
+///     println!("server {} begins with {:?}", event.server.id(), event.state);
+/// }
+/// ```
 #[non_exhaustive]
 pub struct Started<'a, S: GenServer> {
     /// The server.
@@ -34,6 +100,21 @@ pub struct Started<'a, S: GenServer> {
 }
 
 /// A callback has changed the state.
+///
+/// # Examples
+///
+/// One with a server is at [`Event`](crate::Event).
+///
+/// ```
+/// use undying::{GenServer, StateChanged};
+///
+/// fn changed<S: GenServer>(change: &StateChanged<'_, S>) {
+///     println!("version {} by {} in incarnation {}", change.version, change.callback, change.incarnation);
+///     if change.lagged > 0 {
+///         println!("{} changes before it were not told", change.lagged);
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 pub struct StateChanged<'a, S: GenServer> {
     /// The server.
@@ -53,6 +134,21 @@ pub struct StateChanged<'a, S: GenServer> {
 }
 
 /// An incarnation came to an abnormal end.
+///
+/// # Examples
+///
+/// One with a server is at [`Event`](crate::Event).
+///
+/// ```
+/// use undying::{GenServer, Crashed};
+///
+/// fn crashed<S: GenServer>(crash: &Crashed<'_, S>) {
+///     println!("server {}: {}", crash.server.id(), crash.report);
+///     if crash.abandoned {
+///         println!("a thread is still busy with it");
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 pub struct Crashed<'a, S: GenServer> {
     /// The server.
@@ -69,6 +165,18 @@ pub struct Crashed<'a, S: GenServer> {
 }
 
 /// A new incarnation serves.
+///
+/// # Examples
+///
+/// One with a server is at [`Event`](crate::Event).
+///
+/// ```
+/// use undying::{GenServer, Restarted};
+///
+/// fn restarted<S: GenServer>(restart: &Restarted<'_, S>) {
+///     println!("incarnation {} serves after {:?}", restart.incarnation, restart.took);
+/// }
+/// ```
 #[non_exhaustive]
 pub struct Restarted<'a, S: GenServer> {
     /// The server.
@@ -82,6 +190,18 @@ pub struct Restarted<'a, S: GenServer> {
 }
 
 /// The server is over.
+///
+/// # Examples
+///
+/// One with a server is at [`Event`](crate::Event).
+///
+/// ```
+/// use undying::{GenServer, Terminated};
+///
+/// fn terminated<S: GenServer>(end: &Terminated<'_, S>) {
+///     println!("server {} is over: {}", end.server.id(), end.reason);
+/// }
+/// ```
 #[non_exhaustive]
 pub struct Terminated<'a, S: GenServer> {
     /// The server.

@@ -18,6 +18,32 @@ use crate::{name::ServerId, sync::Mutex};
 /// What happened to a name or to a group: see [`NameEvents`].
 ///
 /// The names of a [`Registry`](crate::Registry) are `String`s, those of a [`KeyedRegistry`](crate::KeyedRegistry) its keys.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{NameEvent, Registry, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = Registry::new();
+/// let mut events = registry.watch();
+/// let till = ServerSpec::new(Quiet, 0).name_in(&registry, "till").start().await?;
+/// registry.join("machines", &till);
+/// let id = till.id();
+/// till.stop().await?;
+/// for expected in [
+///     NameEvent::Registered { name: "till".into(), id },
+///     NameEvent::Joined { group: "machines".into(), id },
+/// ] {
+///     assert_eq!(events.next().await, Some(expected));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NameEvent<K = String> {

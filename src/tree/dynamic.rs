@@ -183,6 +183,30 @@ impl From<DynamicSupervisor> for ChildSpec {
 /// A handle to a [`DynamicSupervisor`]. Cheap to clone; valid also after its own supervisor has restarted it.
 ///
 /// Dropping all handles does not stop it, as in OTP; [`into_guard`](Self::into_guard) gives one whose drop does.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{DynamicSupervisor, ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let customers = DynamicSupervisor::builder().max_children(100).start().await?;
+/// let anna = customers.start_child(ServerSpec::new(Quiet, 1)).await?;
+/// let bert = customers.start_child(ServerSpec::new(Quiet, 2)).await?;
+/// assert_eq!(customers.count().active, 2);
+///
+/// customers.terminate_child(anna.id()).await?;
+/// let elsewhere = Supervisor::builder().start().await?;
+/// customers.transfer(bert.id(), &elsewhere).await?;
+/// assert!(customers.children().is_empty() && bert.is_alive() && !anna.is_alive());
+/// customers.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct DynamicSupervisorRef {
     pub(crate) branch: Arc<Branch>,

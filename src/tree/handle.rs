@@ -14,6 +14,24 @@ use crate::{
 };
 
 /// A child, as its supervisor sees it.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{ChildKind, RestartPolicy, ServerSpec, Status, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder().child(ServerSpec::new(Quiet, 0).id("till")).start().await?;
+/// let till = &shop.children()[0];
+/// assert_eq!((till.id.as_str(), till.kind, till.status), ("till", ChildKind::Server, Status::Running));
+/// assert_eq!((till.restarts, till.restart, till.significant), (0, RestartPolicy::Transient, false));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChildInfo {
@@ -37,6 +55,28 @@ pub struct ChildInfo {
 }
 
 /// How many children a supervisor has. OTP's `count_children`.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{DynamicSupervisor, ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder()
+///     .child(ServerSpec::new(Quiet, 0).id("till"))
+///     .child(DynamicSupervisor::builder().id("customers"))
+///     .start()
+///     .await?;
+/// shop.terminate_child("till").await?;
+/// let count = shop.count();
+/// assert_eq!((count.specs, count.active, count.supervisors, count.workers), (2, 1, 1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChildCount {
@@ -111,6 +151,27 @@ impl Branch {
 
 /// A handle of a supervisor whose drop shuts it down, and all that is below it, with the reason
 /// [`Shutdown`](ExitReason::Shutdown); it does not wait for the end.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder().child(ServerSpec::new(Quiet, 0).id("till")).start().await?;
+/// let guard = shop.clone().into_guard();
+/// drop(guard); // stops the tree, and does not wait for it
+/// shop.stopped().await;
+///
+/// let shop = Supervisor::builder().start().await?.into_guard().release();
+/// assert!(shop.is_alive());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping it shuts the supervisor down"]
 pub struct SupervisorGuard<R> {
     handle: R,

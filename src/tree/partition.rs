@@ -157,6 +157,30 @@ impl Partitions {
 }
 
 /// A handle to a [`PartitionSupervisor`]. Cheap to clone; valid also after its own supervisor has restarted it.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{PartitionSupervisor, ServerSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let halls = PartitionSupervisor::new(2, |n| ServerSpec::new(Quiet, n as u32)).start().await?;
+/// let hall = halls.route("anna"); // always the same for the same key
+/// assert_eq!(halls.route("anna").id(), hall.id());
+/// assert_eq!((*halls.partition(1).unwrap().peek(), halls.servers().len()), (1, 2));
+///
+/// halls.resize(1).await?; // and up to 2 again
+/// assert_eq!(halls.partitions(), 1);
+/// assert!(halls.partition(1).is_none());
+/// assert_eq!(halls.route("anna").id(), halls.route("bert").id());
+/// halls.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct PartitionSupervisorRef<S: GenServer> {
     supervisor: SupervisorRef,
     partitions: Arc<Partitions>,

@@ -287,6 +287,40 @@ impl fmt::Debug for Supervisor {
 ///
 /// What is asked of it is done in the order in which it is asked, by a task of its own, which is busy while a child starts or
 /// stops: a child whose `init` waits for its own supervisor waits for ever.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{DynamicSupervisor, ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder()
+///     .child(ServerSpec::new(Quiet, 0).id("till"))
+///     .child(DynamicSupervisor::builder().id("customers"))
+///     .start()
+///     .await?;
+/// let till = shop.server::<Quiet>("till").expect("of the spec");
+/// let customers = shop.dynamic_supervisor("customers").expect("of the spec");
+/// customers.start_child(ServerSpec::new(Quiet, 1)).await?;
+///
+/// shop.start_child(ServerSpec::new(Quiet, 0).id("printer")).await?;
+/// shop.terminate_child("printer").await?; // is not running, and not forgotten
+/// shop.restart_child("printer").await?;
+/// shop.terminate_child("printer").await?;
+/// shop.delete_child("printer").await?;
+///
+/// assert_eq!((shop.children().len(), shop.servers().len(), shop.is_alive()), (2, 2, true));
+/// assert!(till.is_alive());
+/// println!("{}", shop.tree());
+/// shop.stop().await?;
+/// assert!(!till.is_alive());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SupervisorRef {
     pub(crate) branch: Arc<Branch>,

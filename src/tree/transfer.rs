@@ -30,6 +30,32 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A supervisor that a running child can be [transferred](SupervisorRef::transfer) to: a [`SupervisorRef`] or a
 /// [`DynamicSupervisorRef`], and nothing else.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{Adopt, ServerSpec, Supervisor, SupervisorRef, TransferError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// /// Gives everything that there is to somebody else.
+/// async fn bequeath(from: &SupervisorRef, to: &impl Adopt) -> Result<(), TransferError> {
+///     for child in from.children() {
+///         from.transfer(&child.id, to).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// let till = ServerSpec::new(Quiet, 0).id("till");
+/// let (day, night) = (Supervisor::builder().child(till).start().await?, Supervisor::builder().start().await?);
+/// bequeath(&day, &night).await?;
+/// assert!(day.children().is_empty() && night.server::<Quiet>("till").is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a child cannot be transferred to a `{Self}`",
     note = "it can be given to a `SupervisorRef` or a `DynamicSupervisorRef`"

@@ -37,6 +37,26 @@ pub struct Tree {
 }
 
 /// One node of a [`Tree`]: a supervisor, a server or a task, as it was when the picture was taken.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{ServerSpec, Strategy, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder().id("shop").child(ServerSpec::new(Quiet, 0).id("till")).start().await?;
+/// let tree = shop.tree();
+/// assert_eq!(tree.root().strategy, Some(Strategy::OneForOne));
+/// let ids: Vec<_> = tree.root().nodes().map(|node| node.id.as_str()).collect();
+/// assert_eq!(ids, ["shop", "till"]);
+/// assert_eq!(tree.find("till").map(|till| (till.incarnation, till.mailbox_len)), Some((1, 0)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeNode {
@@ -71,6 +91,27 @@ pub struct TreeNode {
 }
 
 /// What a child of a supervisor is.
+///
+/// # Examples
+///
+/// ```
+/// # use undying::{GenServer, Never};
+/// # #[derive(Clone)] struct Quiet;
+/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+/// use undying::{ChildKind, ChildSpec, ServerSpec, Supervisor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Supervisor::builder()
+///     .child(ServerSpec::new(Quiet, 0).id("till"))
+///     .child(ChildSpec::task("lamp", || async { std::future::pending().await }))
+///     .start()
+///     .await?;
+/// let kinds: Vec<_> = shop.children().iter().map(|child| child.kind).collect();
+/// assert_eq!(kinds, [ChildKind::Server, ChildKind::Task]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChildKind {
