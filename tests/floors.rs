@@ -93,8 +93,8 @@ const UPWARD: [(&str, &str); 13] = [
 const SPAWNING: [&str; 5] =
     ["logical/lives.rs", "effects.rs", "tree/branch/child.rs", "tree/task.rs", "observer.rs"];
 
-/// So many lines may a file have.
-const LINES: usize = 450;
+/// So many lines may a file have, beside comments and examples.
+const LINES: usize = 400;
 
 struct File {
     /// From `src` on.
@@ -102,7 +102,6 @@ struct File {
     module: String,
     /// Without comments.
     code: String,
-    lines: usize,
 }
 
 /// The files of the crate, but for its unit tests.
@@ -132,8 +131,9 @@ fn read(root: &Path, path: &Path) -> File {
     let inside: PathBuf = path.strip_prefix(root).expect("it is below the root").into();
     let path = inside.to_string_lossy().replace('\\', "/");
     let module = path.split(['/', '.']).next().expect("it has a name").to_owned();
-    let code = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-    File { path, module, code, lines: text.lines().count() }
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or("").trim_end());
+    let code = code.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    File { path, module, code }
 }
 
 /// The modules that `code` names: `crate::module` and `crate::{module, other::{…}}`.
@@ -221,6 +221,7 @@ fn only_the_floor_of_the_tasks_spawns() {
 
 #[test]
 fn no_file_is_longer_than_one_idea() {
-    let long: Vec<_> = files().into_iter().filter(|file| file.lines > LINES).map(|file| file.path).collect();
+    let long: Vec<_> =
+        files().into_iter().filter(|file| file.code.lines().count() > LINES).map(|file| file.path).collect();
     assert!(long.is_empty(), "{long:?}");
 }
