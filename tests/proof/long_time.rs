@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use allocation_counter::measure;
 use tokio::{
     runtime::Builder,
     time::{self, sleep_until},
@@ -19,7 +18,10 @@ use undying::{
     ServerSpec, StateMut,
 };
 
-use crate::size::{inject, is_long, size};
+use crate::{
+    memory,
+    size::{inject, is_long, size},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -213,7 +215,7 @@ fn live(spans: u64, minutes: u64, dispatch: Dispatch) {
     });
     let mut allocations = 0;
     for span in 0..spans {
-        let counted = measure(|| {
+        let counted = memory::count(|| {
             runtime.block_on(async {
                 for number in 1..=minutes {
                     minute(&server, span * minutes + number).await;

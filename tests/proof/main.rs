@@ -12,5 +12,6 @@
 mod kill_points;
 mod leaks;
 mod long_time;
+mod memory;
 mod model;
 mod size;

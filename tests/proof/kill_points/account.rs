@@ -9,7 +9,7 @@ use undying::{CallError, Event, ExitReason, Kept, StopError};
 
 use super::{
     stepper::Kill,
-    workload::{ARM, ARMED, Book, OPENS, SPOILED, WAIT, WATCH, WATCHED},
+    workload::{Book, EFFECTS, OPENS, SPOILED, WAIT},
 };
 
 /// What the sender of a number was told.
@@ -93,7 +93,7 @@ impl Account {
         let refused: Vec<_> = self.fates.iter().filter(refused).collect();
         assert_eq!(refused, [&(SPOILED, Fate::Refused)]);
         let last = self.last.as_ref().expect("it has started");
-        assert_eq!(last.entries.len(), self.fates.len() + 1, "with what the timer and the monitor sent");
+        assert_eq!(last.entries.len(), self.fates.len() - refused.len() + EFFECTS.len());
     }
 
     /// Checks everything that has to hold after these kills.
@@ -163,7 +163,7 @@ impl Account {
                 Fate::Unknown => assert!(!survived, "{}: {number} is answered", what()),
             }
         }
-        for (cause, effect) in [(ARM, ARMED), (WATCH, WATCHED)] {
+        for (cause, effect) in EFFECTS {
             let is_due = self
                 .fates
                 .iter()
@@ -179,12 +179,12 @@ impl Account {
             let workers = struck.iter().filter(|kill| **kill == Kill::Worker).count();
             assert!(
                 missing <= workers,
-                "{}: {missing} are lost to {workers} kills: {:?}",
+                "{}: {missing} are lost to {workers} kills: {entries:?} {:?}",
                 what(),
                 self.fates
             );
         }
-        for sender in [1, 2, 3, 6] {
+        for sender in [1, 2, 3, 6, 7] {
             let own: Vec<_> = entries.iter().filter(|number| **number / 100 == sender).collect();
             assert!(own.is_sorted(), "{}: {own:?} are out of order", what());
         }

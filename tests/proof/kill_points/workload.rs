@@ -13,8 +13,8 @@ use tokio::{
     time,
 };
 use undying::{
-    CallError, Context, Dispatch, GenServer, Mailbox, Never, Next, Outcome, Registry, Reply, Restart,
-    ServerRef, ServerSpec, StateMut,
+    CallError, Context, Dispatch, GenServer, Mailbox, Next, Outcome, Registry, Reply, Restart, ServerRef,
+    ServerSpec, StateMut,
 };
 
 use super::account::{Account, Fate, Heard};
@@ -48,6 +48,10 @@ pub(super) enum Call {
     Arm(u32, u32, Reply<usize>),
     /// Has another number entered when that server is over.
     Watch(u32, u32, ServerRef<Book>, Reply<usize>),
+    /// Has another number entered by a task.
+    Spawn(u32, u32, Reply<usize>),
+    /// Enters another number in a continue.
+    Chain(u32, u32, Reply<usize>),
 }
 
 impl Book {
@@ -66,7 +70,7 @@ impl GenServer for Book {
     type Call = Call;
     type Cast = u32;
     type Info = u32;
-    type Continue = Never;
+    type Continue = u32;
 
     async fn init(&mut self, _: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
         yield_now().await;
@@ -113,6 +117,14 @@ impl GenServer for Book {
                 cx.monitor(&other, move |_| later);
                 reply.send(Self::enter(&mut pages, number).await);
             }
+            Call::Spawn(number, later, reply) => {
+                cx.spawn(yield_now(), move |_| later);
+                reply.send(Self::enter(&mut pages, number).await);
+            }
+            Call::Chain(number, next, reply) => {
+                reply.send(Self::enter(&mut pages, number).await);
+                return Ok(Next::Continue(next));
+            }
         }
         Ok(Next::Wait)
     }
@@ -137,19 +149,31 @@ impl GenServer for Book {
         Ok(Next::Wait)
     }
 
+    async fn handle_continue(
+        &mut self,
+        number: u32,
+        mut pages: StateMut<'_, Self>,
+        _: &mut Context<Self>,
+    ) -> Outcome<Self> {
+        Self::enter(&mut pages, number).await;
+        Ok(Next::Wait)
+    }
+
     async fn terminate(&mut self, _: &undying::ExitReason, _: StateMut<'_, Self>, _: &mut Context<Self>) {
         yield_now().await;
     }
 }
 
-/// The numbers that tell how the parts of the workload hang together.
+/// These numbers are to be followed by those, by a timer, a monitor, a task and a continue.
+pub(super) const EFFECTS: [(u32, u32); 4] = [ARM, WATCH, SPAWN, CHAIN];
+const ARM: (u32, u32) = (101, 901);
+const WATCH: (u32, u32) = (102, 902);
+const SPAWN: (u32, u32) = (103, 903);
+const CHAIN: (u32, u32) = (108, 904);
+/// Is answered with one of the next. Two of these can be lost to two kills.
 pub(super) const WAIT: u32 = 104;
-/// Two of these can be lost to two kills.
 pub(super) const OPENS: [u32; 3] = [105, 106, 107];
-pub(super) const ARM: u32 = 101;
-pub(super) const ARMED: u32 = 401;
-pub(super) const WATCH: u32 = 102;
-pub(super) const WATCHED: u32 = 501;
+/// Crashes by itself.
 pub(super) const SPOILED: u32 = 303;
 
 /// Works from the start of a server to its end, whatever happens to it meanwhile. Ticks do not count while a worker shows that
@@ -176,17 +200,21 @@ pub(super) async fn work(dispatch: Dispatch, names: Registry, counts: Arc<Atomic
     let monitor = server.monitor();
     let clients = [
         tokio::spawn(calls_of_all_kinds(server.clone())),
-        tokio::spawn(casts(server.clone())),
+        tokio::spawn({
+            let server = server.clone();
+            async move { casts(&server, &[201, 202, 203, 204, 205, 206, 207, 208]).await }
+        }),
         tokio::spawn(calls(server.clone())),
     ];
     for client in clients {
         account.fates.extend(client.await.expect("a client ends"));
     }
-    for number in [601, 602, 603] {
+    for number in [601, 602, 603, 604] {
         // It is asleep each time: this is where callers run its callbacks.
         account.fates.push(call(&server, number, |reply| Call::Enter(number, reply)).await);
         time::advance(Duration::from_secs(1)).await;
     }
+    account.fates.extend(casts(&server, &[701, 702]).await);
     account.stopped = Some(server.stop().await.map(|exit| exit.reason));
     account.down = Some(monitor.await.reason);
     account.late = server.call(Call::Look).await.err();
@@ -197,8 +225,9 @@ pub(super) async fn work(dispatch: Dispatch, names: Registry, counts: Arc<Atomic
 async fn calls_of_all_kinds(server: ServerRef<Book>) -> Vec<(u32, Fate)> {
     let other = ServerSpec::new(Book, Pages::default()).start().await.expect("it starts");
     let mut fates = vec![
-        call(&server, ARM, |reply| Call::Arm(ARM, ARMED, reply)).await,
-        call(&server, WATCH, |reply| Call::Watch(WATCH, WATCHED, other.clone(), reply)).await,
+        call(&server, ARM.0, |reply| Call::Arm(ARM.0, ARM.1, reply)).await,
+        call(&server, WATCH.0, |reply| Call::Watch(WATCH.0, WATCH.1, other.clone(), reply)).await,
+        call(&server, SPAWN.0, |reply| Call::Spawn(SPAWN.0, SPAWN.1, reply)).await,
     ];
     let waiter: JoinHandle<_> = tokio::spawn({
         let server = server.clone();
@@ -216,17 +245,16 @@ async fn calls_of_all_kinds(server: ServerRef<Book>) -> Vec<(u32, Fate)> {
             break;
         }
     }
+    fates.push(call(&server, CHAIN.0, |reply| Call::Chain(CHAIN.0, CHAIN.1, reply)).await);
     fates.push(waiter.await.expect("it is answered"));
     fates
 }
 
-async fn casts(server: ServerRef<Book>) -> Vec<(u32, Fate)> {
+/// Every third is sent as an info.
+async fn casts(server: &ServerRef<Book>, numbers: &[u32]) -> Vec<(u32, Fate)> {
     let mut fates = Vec::new();
-    for number in [201, 202, 203, 204, 205, 206] {
-        let sent = match number {
-            203 | 206 => server.send(number).await,
-            _ => server.cast(number).await,
-        };
+    for &number in numbers {
+        let sent = if number % 3 == 0 { server.send(number).await } else { server.cast(number).await };
         fates.push((number, sent.map_or(Fate::Refused, |()| Fate::Queued)));
     }
     fates
@@ -234,7 +262,7 @@ async fn casts(server: ServerRef<Book>) -> Vec<(u32, Fate)> {
 
 async fn calls(server: ServerRef<Book>) -> Vec<(u32, Fate)> {
     let mut fates = Vec::new();
-    for number in [301, 302, SPOILED, 304, 305] {
+    for number in [301, 302, SPOILED, 304, 305, 306, 307] {
         let make = if number == SPOILED { Call::Spoil } else { Call::Enter };
         fates.push(call(&server, number, |reply| make(number, reply)).await);
     }

@@ -210,16 +210,27 @@ impl Reference {
         }
     }
 
-    /// Does what there is to do, until a callback holds or nothing is left. Timers come first, but where mail waits, too, they take
-    /// turns.
+    /// Does what there is to do, until a callback holds or nothing is left.
     fn work(&mut self) {
+        loop {
+            self.come_to_rest();
+            let room = self.capacity.saturating_sub(self.queue.len()).min(self.line.len());
+            if room == 0 {
+                return;
+            }
+            // Who waits for room takes it when it is polled, which is after the server has come to rest.
+            self.queue.extend(self.line.drain(..room));
+        }
+    }
+
+    /// Timers come first, but where mail waits, too, they take turns.
+    fn come_to_rest(&mut self) {
         while self.held.is_none() && self.view.is_alive {
             let is_turn_of_mail = self.mail_is_next && !self.queue.is_empty();
             if !is_turn_of_mail && self.fire() {
                 self.mail_is_next = true;
             } else if let Some(message) = self.queue.pop_front() {
                 self.mail_is_next = false;
-                self.queue.extend(self.line.pop_front());
                 self.run(message);
             } else if self.is_closing {
                 self.end("normal");
