@@ -24,10 +24,8 @@ use super::{
 
 const NAME: &str = "subject";
 
-/// After one step nearly everything is at rest when everybody has had a turn so often.
+/// When nothing has changed while everybody had a turn so often, everything is at rest.
 const TURNS: usize = 8;
-/// Only a long line of callers who wait for room takes more.
-const MOST_TURNS: usize = 2_000;
 
 type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -170,14 +168,17 @@ impl Subject {
     /// Lets everything come to rest, and compares what there is to see.
     pub(super) async fn compare(&mut self, reference: &Reference) -> Result<(), String> {
         self.holds = reference.holds();
-        for turn in 1..=MOST_TURNS {
+        let (mut before, mut rest) = (None, 0);
+        while rest < TURNS {
             yield_now().await;
             self.hear().await;
-            if turn >= TURNS && self.view() == reference.view {
-                return Ok(());
-            }
+            let server = &self.server;
+            let now = (server.peek().version(), server.incarnation(), server.mailbox_len(), self.calls.len());
+            rest = if before == Some(now) { rest + 1 } else { 0 };
+            before = Some(now);
         }
-        Err(format!("{:?}, and not {:?}", self.view(), reference.view))
+        let seen = self.view();
+        if seen == reference.view { Ok(()) } else { Err(format!("{seen:?}, and not {:?}", reference.view)) }
     }
 
     fn view(&self) -> View {
