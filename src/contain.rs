@@ -6,6 +6,7 @@ use std::{
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker},
 };
 
@@ -23,6 +24,14 @@ macro_rules! log {
     }};
 }
 pub(crate) use log;
+
+/// Says, once in a process, that nothing in here can keep its promise where a panic aborts.
+pub(crate) fn warn_where_panics_abort() {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if cfg!(panic = "abort") && !SAID.swap(true, Ordering::Relaxed) {
+        log!(warn, "built with panic = \"abort\": a panic ends the process, and no state survives it");
+    }
+}
 
 pin_project! {
     /// A future whose panic comes back as its payload.

@@ -89,7 +89,8 @@
 //! # What it cannot survive
 //!
 //! * The end of the process: the state is kept in memory.
-//! * Builds with `panic = "abort"`, where no panic can be caught.
+//! * Panics in builds with `panic = "abort"`, where none can be caught: there the first one ends the process. The first server
+//!   that is started says so, by a warning of `tracing`; errors and kills are survived as ever.
 //! * A `Drop` that panics while a panic unwinds (the process aborts), a stack overflow, the end of memory.
 //! * A callback that blocks its thread for ever keeps that thread. The server itself goes on without it; on a
 //!   current-thread runtime there is no other thread to go on with. Where the callback was run by its caller

@@ -9,7 +9,7 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::Logical;
 use crate::{
-    contain::{drop_each, drop_quietly},
+    contain::{drop_each, drop_quietly, warn_where_panics_abort},
     error::{CallError, StartError},
     exit::ExitReason,
     feed::{Event, Nudge, Shared},
@@ -120,6 +120,7 @@ impl<S: GenServer> Logical<S> {
             registration.points_to(self);
         }
         if first {
+            warn_where_panics_abort();
             // From here on nothing can keep its life from beginning: so they are gathered once.
             self.gather_listeners();
         }
