@@ -28,6 +28,9 @@ use crate::{
     tree::Care,
 };
 
+/// In so much time a killed worker that yields gets the turn it needs to go.
+const LEAST_GRACE: Duration = Duration::from_millis(10);
+
 /// The description of a server, to be [started](Self::start).
 ///
 /// # Examples
@@ -447,9 +450,10 @@ impl<S: GenServer> ServerSpec<S> {
         self
     }
 
-    /// How long a killed worker that does not yield is waited for before it is left behind as a zombie. Defaults to 1 s.
+    /// How long a killed worker that does not yield is waited for before it is left behind as a zombie. Defaults to 1 s, and is
+    /// 10 ms at least: one that does yield needs a turn to go, and is no zombie.
     pub fn kill_grace(mut self, grace: Duration) -> Self {
-        self.options.kill_grace = grace;
+        self.options.kill_grace = grace.max(LEAST_GRACE);
         self
     }
 
