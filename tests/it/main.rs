@@ -5,6 +5,7 @@
 mod support;
 
 mod any;
+mod bad_inputs;
 mod bombs;
 mod call;
 mod cast;
