@@ -86,20 +86,7 @@ impl CallError {
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use undying::{CastError, ServerSpec};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -183,20 +170,7 @@ impl<M> Error for TrySendError<M> {}
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use std::time::Duration;
 /// use undying::{ServerSpec, StopError};
 ///
@@ -227,20 +201,7 @@ pub enum StopError {
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use undying::{ServerSpec, SysError};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -324,9 +285,7 @@ pub enum StartError {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("docs/samples/quiet.md")]
 /// use undying::{ChildError, ServerSpec, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -370,9 +329,7 @@ pub enum ChildError {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("docs/samples/quiet.md")]
 /// use undying::{ChildError, DynamicSupervisor, ServerSpec, Supervisor, TransferError};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -409,20 +366,7 @@ pub enum TransferError {
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use undying::{Registry, ServerSpec, WhereisError};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

@@ -12,9 +12,7 @@ use crate::exit::ExitReason;
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("docs/samples/quiet.md")]
 /// use undying::{RestartPolicy, ServerSpec, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -61,9 +59,7 @@ impl RestartPolicy {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("docs/samples/quiet.md")]
 /// use undying::{ServerSpec, Strategy, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -102,9 +98,7 @@ pub enum Strategy {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("docs/samples/quiet.md")]
 /// use undying::{AutoShutdown, ServerSpec, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

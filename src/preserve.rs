@@ -175,20 +175,7 @@ impl<S: GenServer> fmt::Debug for StateMut<'_, S> {
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use undying::ServerSpec;
 ///
 /// # #[tokio::main(flavor = "current_thread")]

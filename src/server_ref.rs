@@ -37,20 +37,7 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use undying::{ServerSpec, Status};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -76,20 +63,7 @@ pub struct ServerRef<S: GenServer> {
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use undying::{ServerSpec, Status};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -191,20 +165,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -233,20 +194,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -271,20 +219,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::{Mailbox, ServerSpec, TrySendError};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -312,20 +247,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::{ServerSpec, TrySendError};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -359,20 +281,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use std::time::Duration;
     /// use undying::ServerSpec;
     ///
@@ -403,20 +312,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -459,20 +355,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::{ExitReason, ServerSpec, StopError};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -495,20 +378,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use std::time::Duration;
     /// use undying::{ExitReason, ServerSpec};
     ///
@@ -532,20 +402,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::{CallError, ExitReason, ServerSpec};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -570,20 +427,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -611,20 +455,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -697,20 +528,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use std::time::Duration;
     /// use undying::{ExitReason, ServerSpec};
     ///
@@ -763,20 +581,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -800,20 +605,7 @@ impl<S: GenServer> ServerRef<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -894,20 +686,7 @@ impl<S: GenServer> fmt::Debug for WeakServerRef<S> {
 /// # Examples
 ///
 /// ```
-/// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-/// # #[derive(Clone)] struct Counter;
-/// # impl GenServer for Counter {
-/// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-/// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         get.send(*n); Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-/// #     }
-/// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-/// #         *n += by; Ok(Next::Wait)
-/// #     }
-/// # }
+#[doc = include_str!("docs/samples/counter.md")]
 /// use undying::{ExitReason, ServerSpec};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

@@ -121,20 +121,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::{Registry, ServerSpec, StartError};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -165,20 +152,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use std::time::Duration;
     /// use undying::{ExitReason, ServerSpec};
     ///
@@ -203,20 +177,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use std::time::Duration;
     /// use undying::{Backoff, ServerSpec};
     ///
@@ -287,20 +248,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::ServerSpec;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -320,20 +268,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use std::time::Duration;
     /// use undying::{CallError, ServerSpec};
     ///
@@ -410,20 +345,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{Context, Crash, GenServer, Never, Next, Outcome, Reply, StateMut};
-    /// # #[derive(Clone)] struct Counter;
-    /// # impl GenServer for Counter {
-    /// #     type State = u64; type Call = Reply<u64>; type Cast = u64; type Info = u64; type Continue = Never;
-    /// #     async fn handle_call(&mut self, get: Reply<u64>, n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         get.send(*n); Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_cast(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         if by == 13 { return Err(Crash::msg("unlucky")) } *n += by; Ok(Next::Wait)
-    /// #     }
-    /// #     async fn handle_info(&mut self, by: u64, mut n: StateMut<'_, Self>, _: &mut Context<Self>) -> Outcome<Self> {
-    /// #         *n += by; Ok(Next::Wait)
-    /// #     }
-    /// # }
+    #[doc = include_str!("docs/samples/counter.md")]
     /// use undying::{ServerSpec, Supervisor};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -533,9 +455,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{GenServer, Never};
-    /// # #[derive(Clone)] struct Quiet;
-    /// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    #[doc = include_str!("docs/samples/quiet.md")]
     /// use undying::{ExitReason, ServerSpec};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -573,9 +493,7 @@ impl<S: GenServer> ServerSpec<S> {
     /// # Examples
     ///
     /// ```
-    /// # use undying::{GenServer, Never};
-    /// # #[derive(Clone)] struct Quiet;
-    /// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+    #[doc = include_str!("docs/samples/quiet.md")]
     /// use undying::{ExitReason, ServerSpec};
     ///
     /// # #[tokio::main(flavor = "current_thread")]

@@ -22,9 +22,7 @@ use crate::{name::ServerId, sync::Mutex};
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{NameEvent, Registry, ServerSpec};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

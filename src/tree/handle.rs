@@ -18,9 +18,7 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{ChildKind, RestartPolicy, ServerSpec, Status, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -59,9 +57,7 @@ pub struct ChildInfo {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{DynamicSupervisor, ServerSpec, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -155,9 +151,7 @@ impl Branch {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{ServerSpec, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

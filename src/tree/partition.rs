@@ -161,9 +161,7 @@ impl Partitions {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{PartitionSupervisor, ServerSpec};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

@@ -291,9 +291,7 @@ impl fmt::Debug for Supervisor {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{DynamicSupervisor, ServerSpec, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

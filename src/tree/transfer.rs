@@ -34,9 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{Adopt, ServerSpec, Supervisor, SupervisorRef, TransferError};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

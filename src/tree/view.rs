@@ -41,9 +41,7 @@ pub struct Tree {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{ServerSpec, Strategy, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -95,9 +93,7 @@ pub struct TreeNode {
 /// # Examples
 ///
 /// ```
-/// # use undying::{GenServer, Never};
-/// # #[derive(Clone)] struct Quiet;
-/// # impl GenServer for Quiet { type State = u32; type Call = Never; type Cast = Never; type Info = Never; type Continue = Never; }
+#[doc = include_str!("../docs/samples/quiet.md")]
 /// use undying::{ChildKind, ChildSpec, ServerSpec, Supervisor};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
