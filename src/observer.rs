@@ -232,6 +232,22 @@ impl fmt::Debug for Observer {
 
 /// An observer that is there. Its drop ends it: the port is closed, every client is let go, also amid an answer, and all its
 /// tasks end.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use undying::{Registry, observer::Observer};
+///
+/// let observer = Observer::new().registry(&Registry::global()).token("only-for-me").start().await?;
+/// assert!(observer.addr().ip().is_loopback());
+/// assert_eq!(observer.token(), "only-for-me");
+/// println!("{}", observer.url());
+/// observer.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping it ends the observer"]
 pub struct ObserverHandle {
     address: SocketAddr,

@@ -142,6 +142,24 @@ impl Registry {
 
     /// Takes a name away that was given by [`register`](Self::register). `false`: nobody has it, or it is the name that a
     /// server was started with, which it keeps for life.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("docs/samples/quiet.md")]
+    /// use undying::{Registry, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let names = Registry::new();
+    /// let till = ServerSpec::new(Quiet, 0).name_in(&names, "till").start().await?;
+    /// names.register("register", &till)?;
+    /// assert!(names.unregister("register"));
+    /// assert!(!names.unregister("till")); // that of its spec, which is for life
+    /// assert_eq!(names.names(), ["till"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unregister(&self, name: &str) -> bool {
         self.roll.unregister(name).is_some()
     }
@@ -149,6 +167,24 @@ impl Registry {
     /// Casts `message` to every server of type `S` that has one of these names, and tells how many got it. The others are
     /// skipped: names that nobody has, servers of another type, mailboxes without room. Never waits. The counterpart of
     /// `GenServer.abcast`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("docs/samples/counter.md")]
+    /// use undying::{Registry, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let names = Registry::new();
+    /// for name in ["left", "right"] {
+    ///     ServerSpec::new(Counter, 0).name_in(&names, name).start().await?;
+    /// }
+    /// assert_eq!(names.abcast::<Counter>(["left", "right", "nobody"], 5), 2);
+    /// assert_eq!(names.whereis::<Counter>("left")?.call(|get| get).await?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn abcast<S: GenServer>(&self, names: impl IntoIterator<Item: AsRef<str>>, message: S::Cast) -> usize
     where
         S::Cast: Clone,
@@ -224,12 +260,44 @@ impl Registry {
     ///
     /// Who wants to know what there was before asks for it afterwards, and finds no gap between the two. A name of a spec is
     /// told once it leads to its server, which is before `init` runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("docs/samples/quiet.md")]
+    /// use undying::{NameEvent, Registry, ServerSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let names = Registry::new();
+    /// let mut events = names.watch();
+    /// let till = ServerSpec::new(Quiet, 0).name_in(&names, "till").start().await?;
+    /// assert_eq!(events.next().await, Some(NameEvent::Registered { name: "till".into(), id: till.id() }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn watch(&self) -> NameEvents {
         self.roll.watch()
     }
 
     /// Adds a listener to all servers that are started with a name in this registry from now on, for as long as they are there.
     /// There is no way to take it away again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("docs/samples/quiet.md")]
+    /// use undying::{Registry, ServerSpec, telemetry::TracingListener};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let names = Registry::new();
+    /// names.listener(TracingListener::default());
+    /// let till = ServerSpec::new(Quiet, 0).name_in(&names, "till").start().await?; // its start is logged
+    /// # till.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn listener(&self, listener: impl AnyListener) {
         self.listeners.write().add(listener);
     }

@@ -101,6 +101,25 @@ pub struct Client<M: Model> {
 
 /// An operation that was invoked and has not returned. Dropped, it has an [unknown](Fate::Unknown) outcome, as it should when
 /// the future that waits for the answer is dropped.
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("../docs/samples/counter.md")]
+/// use undying::{ServerSpec, chaos::history::{Counter as Model, CounterOp, History}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let counter = ServerSpec::new(Counter, 0).start().await?;
+/// let history = History::<Model>::new();
+/// let client = history.client();
+/// let pending = client.invoke(CounterOp::Get); // first this, then the call
+/// let answer = counter.call(|get| get).await;
+/// pending.kept(&answer);
+/// history.check(&Model::default())?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "an operation that is dropped may have happened or not"]
 pub struct Pending<M: Model> {
     shared: Arc<Shared<M>>,
@@ -123,6 +142,21 @@ pub struct Operation<Op, Ret> {
 }
 
 /// What is known of the outcome of an operation.
+///
+/// # Examples
+///
+/// ```
+/// use undying::chaos::history::{Counter, CounterOp, Fate, History};
+///
+/// let history = History::<Counter>::new();
+/// let client = history.client();
+/// client.invoke(CounterOp::Add(1)).returned(1);
+/// drop(client.invoke(CounterOp::Add(1))); // its answer was not waited for
+/// let [answered, dropped] = &history.operations()[..] else { panic!() };
+/// assert!(matches!(answered.fate, Fate::Returned { answer: 1, .. }));
+/// assert_eq!(dropped.fate, Fate::Unknown);
+/// assert!(answered.invoked < dropped.invoked && answered.client == dropped.client);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "ok, fail and info are all there is")]
 pub enum Fate<Ret> {

@@ -4,6 +4,20 @@ use super::{Contradiction, Fate, Model, Operation};
 
 /// The model of a counter: what is added to it, it answers with the new total. A history of it is checked in `O(n log n)`, a
 /// million operations in about a second, unless there are additions of unknown outcome and of others than one.
+///
+/// # Examples
+///
+/// ```
+/// use undying::chaos::history::{Counter, CounterOp, History};
+///
+/// let history = History::<Counter>::new();
+/// let (anna, ben) = (history.client(), history.client());
+/// anna.invoke(CounterOp::Add(2)).returned(12);
+/// ben.invoke(CounterOp::Get).returned(12);
+/// assert!(history.check(&Counter::starting_at(10)).is_ok());
+/// ben.invoke(CounterOp::Get).returned(10); // not any more
+/// assert!(history.check(&Counter::starting_at(10)).is_err());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counter {
     start: u64,

@@ -70,6 +70,26 @@ pub trait Model {
 
 /// The operations that contradict each other, whatever the others in the history have done: those may have been answered
 /// differently, later, or never, and there would still be no order.
+///
+/// # Examples
+///
+/// ```
+/// use undying::chaos::history::{Contradiction, Fate, Operation};
+///
+/// /// Of a service that gives tickets: nobody may get one that somebody has.
+/// fn no_number_twice(history: &[Operation<(), u64>]) -> Result<(), Contradiction> {
+///     let number = |at: usize| match history[at].fate {
+///         Fate::Returned { answer, .. } => Some(answer),
+///         _ => None,
+///     };
+///     for (a, b) in (0..history.len()).flat_map(|b| (0..b).map(move |a| (a, b))) {
+///         if number(a).is_some() && number(a) == number(b) {
+///             return Err(Contradiction::between([a, b]).because("a number was given twice"));
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
     /// Their places in the history, in order.

@@ -27,12 +27,39 @@ pub enum Entry<'a, K, V> {
 }
 
 /// The place of a key that has a value.
+///
+/// # Examples
+///
+/// ```
+/// use undying::collections::{KeptMap, kept_map::Entry};
+///
+/// let mut stock: KeptMap<_, _> = [("tea", 3)].into_iter().collect();
+/// if let Entry::Occupied(mut tea) = stock.entry("tea") {
+///     *tea.get_mut() -= 1;
+///     assert_eq!((*tea.key(), *tea.get(), tea.insert(1)), ("tea", 2, 2));
+///     assert_eq!(tea.remove(), 1);
+/// }
+/// assert!(stock.is_empty());
+/// ```
 pub struct OccupiedEntry<'a, K, V> {
     place: hash_table::OccupiedEntry<'a, (K, V)>,
     len: &'a mut usize,
 }
 
 /// The place of a key that has none.
+///
+/// # Examples
+///
+/// ```
+/// use undying::collections::{KeptMap, kept_map::Entry};
+///
+/// let mut stock = KeptMap::new();
+/// if let Entry::Vacant(tea) = stock.entry("tea") {
+///     assert_eq!(tea.key(), &"tea");
+///     *tea.insert(3) += 1;
+/// }
+/// assert_eq!(stock.get("tea"), Some(&4));
+/// ```
 pub struct VacantEntry<'a, K, V> {
     key: K,
     place: hash_table::VacantEntry<'a, (K, V)>,
