@@ -100,7 +100,7 @@ fn peak() -> String {
 /// A gibibyte of bytes is kept like anything else: each change costs a copy of it. In an `Arc` it costs nothing but what is made
 /// anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes three gibibytes: cargo test --release --test it -- --ignored --nocapture --test-threads 1 giants"]
+#[ignore = "takes four gibibytes: cargo test --release --test it -- --ignored --nocapture --test-threads 1 giants"]
 async fn a_state_may_be_of_a_gibibyte() {
     crate::support::quiet();
     let plain =
