@@ -28,6 +28,7 @@
 //! | [`observer`] | a web page that shows the servers while they run, and its API | `:observer` |
 //! | [`performance`] | what costs what, how to choose a type for the state, who runs the callbacks | none |
 //! | [`chaos`] | faults on purpose, and whether every answer was right: tests of one's own service | none |
+//! | [`reliability`] | what is promised, how it is shown, and how to run that again | none |
 //!
 //! One rule holds for all of it. What a callback asks of its [`Context`] is done with its commit: *crashed ⇒ not
 //! applied* holds for timers, tasks, monitors and links as it does for the state.
@@ -113,3 +114,6 @@ pub mod telemetry {}
     doc = "How to test one's own service by faults on purpose: a page of the feature `chaos`."
 )]
 pub mod chaos {}
+
+#[doc = include_str!("docs/reliability.md")]
+pub mod reliability {}
