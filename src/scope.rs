@@ -5,6 +5,8 @@
 
 use std::{cell::Cell, fmt, mem, sync::Arc};
 
+use smallvec::SmallVec;
+
 use crate::{
     contain::{Payload, catch},
     name::ServerId,
@@ -18,11 +20,14 @@ thread_local! {
     static ACTIVE: Cell<Option<Box<Active>>> = const { Cell::new(None) };
 }
 
+/// Nearly every callback sends one reply at most: that needs no allocation.
+type Replies = SmallVec<[Arc<dyn AnySlot>; 1]>;
+
 struct Active {
     server: ServerId,
     peer: Arc<dyn Peer>,
     epoch: u64,
-    held: Vec<Arc<dyn AnySlot>>,
+    held: Replies,
     /// Whether the callback has called other servers.
     called: bool,
 }
@@ -36,7 +41,7 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn new(peer: Arc<dyn Peer>, epoch: u64) -> Self {
-        let active = Active { server: peer.id(), peer, epoch, held: Vec::new(), called: false };
+        let active = Active { server: peer.id(), peer, epoch, held: Replies::new(), called: false };
         Self { epoch, active: Some(Box::new(active)) }
     }
 
@@ -131,7 +136,7 @@ pub(crate) fn place(server: ServerId) -> Place {
 /// Replies of a callback that is committed. Whatever way this goes, they go out.
 pub(crate) struct Said {
     epoch: u64,
-    held: Vec<Arc<dyn AnySlot>>,
+    held: Replies,
 }
 
 impl Drop for Said {
